@@ -1,0 +1,91 @@
+# Everything that a person or CI does here. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= 0.1.0
+CACHE   ?= $(if $(SLIPWAY_CACHE),$(SLIPWAY_CACHE),$(HOME)/.cache/slipway)
+BIN     := bin/slipway
+LDFLAGS := -s -w -X github.com/slipway-dev/slipway/cli.Version=$(VERSION)
+TOOL    := go tool -modfile=go.tools.mod
+SUITES  := unit plane lab e2e
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/slipway
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/slipway
+
+.PHONY: packages
+packages: ## Install the Debian packages that building, the lab and the tests need
+	@hack/packages
+
+.PHONY: demo
+demo: packages build ## The main job: bare practice machines become a Kubernetes cluster
+	@hack/demo
+
+.PHONY: demo-down
+demo-down: ## Take away everything that the demo made
+	@hack/demo-down
+
+.PHONY: test-unit
+test-unit: ## Unit, golden and fuzz-seed tests: seconds, no root
+	go run ./test/suite unit
+
+.PHONY: test
+test: packages build ## Unit tests and those with a real API server
+	go run ./test/suite unit plane
+
+.PHONY: test-all
+test-all: packages build bundle verify ## Everything that CI proves: root, practice machines, real kubelets
+	go run ./test/suite $(SUITES)
+
+.PHONY: e2e
+e2e: packages build bundle ## The end-to-end flows alone; SCENARIO=name for one
+	go test -tags lab -count=1 -timeout 60m -v $(if $(SCENARIO),-run '$(SCENARIO)') ./test/e2e/...
+
+.PHONY: bundle
+bundle: build ## Build the bundle of Kubernetes and all that goes on a node (cached by content)
+	$(BIN) bundle build
+
+.PHONY: bench
+bench: bench-cluster bench-scale ## All benchmarks
+
+.PHONY: bench-cluster
+bench-cluster: packages build bundle ## Time to cluster and to join, against a shell script on the same machines
+	go run ./test/bench
+
+.PHONY: bench-scale
+bench-scale: packages build ## 50 x 3 and 200 x 100 simulated machines: time, CPU, memory, API writes
+	go run ./test/scale
+
+.PHONY: generate
+generate: ## Generate deep copies, CRDs and the API reference
+	$(TOOL) controller-gen object paths=./api/...
+	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=charts/slipway/crds
+	$(TOOL) crd-ref-docs --source-path=api --config=hack/reference.yaml --renderer=markdown --output-path=docs/reference.md --log-level=ERROR
+
+.PHONY: lint
+lint: $(CACHE)/tools/golangci-lint ## Go lint (allow-list), Ansible lint (production profile), shellcheck
+	$(CACHE)/tools/golangci-lint run ./...
+	shellcheck hack/* .ci/run ansible/fence/fence
+	hack/lint-ansible
+
+$(CACHE)/tools/golangci-lint: go.tools.mod
+	@echo "Building the linter with the API rules of Kubernetes (minutes, once)"
+	@mkdir -p $(@D)
+	go build -modfile=go.tools.mod -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+
+.PHONY: verify
+verify: packages ## Tidy, generate, vet, lint; fails when that changes the tree
+	@hack/verify
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (10s) each
+	@hack/fuzz
+
+.PHONY: clean-cache
+clean-cache: ## Forget every built component, image and tool
+	rm -rf '$(CACHE)'
