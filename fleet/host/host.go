@@ -61,6 +61,8 @@ const (
 	NoSudo         Kind = "NoSudo"
 	KeyInvalid     Kind = "KeySecretInvalid"
 	TakenElsewhere Kind = "TakenElsewhere"
+	// HostKeyMissing: everything but Inspect wants a pinned host key.
+	HostKeyMissing Kind = "HostKeyMissing"
 )
 
 // Error says what went wrong and what to do; Kind is stable, the text is for people.
@@ -78,7 +80,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrLeaseChanged says that the lease on the host is not the expected one; the Lease that was found is returned beside it.
 var ErrLeaseChanged = errors.New("the lease on the host is not the expected one")
 
-// Prober visits hosts. Implementations: SSH (real), Simulated, Fake; one contract test.
+// Prober visits hosts. Implementations: SSH (real), Simulated, Fake; one contract test. All methods are safe for
+// concurrent use; what goes wrong on the way to a host is an *Error.
 type Prober interface {
 	// Inspect looks at everything and changes nothing.
 	Inspect(ctx context.Context, a Address) (Inspection, error)
@@ -88,6 +91,7 @@ type Prober interface {
 	// on the host, then ends every command of older generations and waits until they are gone. Repeating a Take that
 	// succeeded succeeds and changes nothing. ErrLeaseChanged with the present lease when the expectation is wrong.
 	Take(ctx context.Context, a Address, expected int64, cluster, operation string) (Lease, error)
-	// Release empties cluster and operation of the lease of that generation and forgets the stage stamps; the generation stays.
+	// Release empties cluster and operation of the lease of that generation and forgets the stage stamps; the generation
+	// stays. ErrLeaseChanged when the host's generation is another.
 	Release(ctx context.Context, a Address, generation int64) error
 }

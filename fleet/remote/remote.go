@@ -13,6 +13,9 @@ import (
 // ErrUnreachable says that the cluster's API server did not answer; it may pass by itself.
 var ErrUnreachable = errors.New("the cluster's API server cannot be reached")
 
+// ErrNoNode says that the cluster has no Node of that name.
+var ErrNoNode = errors.New("the cluster has no such node")
+
 // Target says which cluster and how to reach it.
 type Target struct {
 	// Key identifies the connection, as namespace/name.
@@ -51,9 +54,10 @@ type Cluster interface {
 	Nodes(ctx context.Context) (map[string]Node, error)
 	// EnsureBootstrapToken makes or prolongs a bootstrap token "id.secret" that is good for at least ttlSeconds.
 	EnsureBootstrapToken(ctx context.Context, token string, ttlSeconds int) error
-	// LabelNode sets labels and taints on a Node; keys that are not named stay.
+	// LabelNode sets labels and taints on a Node; keys that are not named stay. ErrNoNode when there is none.
 	LabelNode(ctx context.Context, name string, labels map[string]string, taints []corev1.Taint) error
-	// Drain cordons the Node and evicts its pods as their budgets allow; it does not wait. Call it until Remaining is 0.
+	// Drain cordons the Node and evicts its pods as their budgets allow; it does not wait. Call it until
+	// Remaining is 0. A Node that is gone has no pods: the zero Drain.
 	Drain(ctx context.Context, name string) (Drain, error)
 	// DeleteNode deletes the Node; no error when it is gone.
 	DeleteNode(ctx context.Context, name string) error
