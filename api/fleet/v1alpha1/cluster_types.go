@@ -66,7 +66,7 @@ type Endpoint struct {
 // ClusterStatus is what was last seen of a cluster.
 // +kubebuilder:validation:MinProperties=1
 type ClusterStatus struct {
-	// conditions: Available, Installed, Verified, AddonsApplied.
+	// conditions are Available, Installed, Verified, AddonsApplied.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

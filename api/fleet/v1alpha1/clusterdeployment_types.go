@@ -44,7 +44,7 @@ type ClusterDeploymentSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	ContentVersion string `json:"contentVersion,omitempty"`
-	// management: Paused stops every start of anything for this cluster. Default Active.
+	// management says whether the operator acts: Paused stops every start of anything for this cluster. Default Active.
 	// +optional
 	// +default="Active"
 	// +kubebuilder:validation:Enum=Active;Paused
@@ -151,7 +151,9 @@ type Etcd struct {
 type EtcdMachines struct {
 	// replicas is 1, 3 or 5: an even count tolerates no more failures than the odd one below it.
 	// +required
-	// +kubebuilder:validation:Enum=1;3;5
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=5
+	// +kubebuilder:validation:XValidation:rule="self in [1, 3, 5]",message="must be 1, 3 or 5: an even count of etcd members tolerates no more failures than the odd one below it"
 	Replicas int32 `json:"replicas,omitempty"`
 	// selector picks machines of the pool by their labels. Unset: any machine fits.
 	// +optional
@@ -297,7 +299,8 @@ type Addon struct {
 type ControlPlane struct {
 	// replicas is the number of control planes: 1 today.
 	// +required
-	// +kubebuilder:validation:Enum=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1
 	Replicas int32 `json:"replicas,omitempty"`
 	// selector picks machines of the pool by their labels. Unset: any machine fits.
 	// +optional
@@ -335,7 +338,7 @@ type WorkerSet struct {
 // ClusterDeploymentStatus is how far a cluster is from its deployment.
 // +kubebuilder:validation:MinProperties=1
 type ClusterDeploymentStatus struct {
-	// conditions: Ready, Available, SpecValid, MachinesClaimed, Progressing.
+	// conditions are Ready, Available, SpecValid, MachinesClaimed, Progressing.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -176,7 +176,7 @@ type Quarantine struct {
 // MachineStatus is what was last seen of a host.
 // +kubebuilder:validation:MinProperties=1
 type MachineStatus struct {
-	// conditions: Ready, Reachable, Inspected, NodeReady.
+	// conditions are Ready, Reachable, Inspected, NodeReady.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -228,7 +228,8 @@ type MachineFacts struct {
 	Kernel string `json:"kernel,omitempty"`
 	// cgroupVersion is 1 or 2.
 	// +optional
-	// +kubebuilder:validation:Enum=1;2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2
 	CgroupVersion int32 `json:"cgroupVersion,omitempty"`
 	// cpus is the number of processors.
 	// +optional
@@ -253,10 +254,11 @@ type MachineFacts struct {
 	// clockOffsetSeconds is the host's clock less the operator's, in seconds.
 	// +optional
 	ClockOffsetSeconds *int64 `json:"clockOffsetSeconds,omitempty"`
-	// python is the version of Python 3, empty where there is none.
+	// python is the version of Python 3, unset where there is none.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
-	Python *string `json:"python,omitempty"`
+	Python string `json:"python,omitempty"`
 	// security lists what guards the host: SELinux, AppArmor, nftables rules that are active.
 	// +optional
 	// +listType=set

@@ -74,7 +74,7 @@ type MachineSetSpec struct {
 // MachineSetStatus counts the machines of a set.
 // +kubebuilder:validation:MinProperties=1
 type MachineSetStatus struct {
-	// conditions: Available, Claimed.
+	// conditions are Available, Claimed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

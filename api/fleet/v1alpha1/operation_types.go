@@ -95,7 +95,7 @@ type OperationSpec struct {
 	// +kubebuilder:validation:Minimum=30
 	// +kubebuilder:validation:Maximum=86400
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
-	// cancel: Requested ends the run; hosts keep the stages that they finished.
+	// cancel ends the run when it is Requested; hosts keep the stages that they finished.
 	// +optional
 	// +kubebuilder:validation:Enum=Requested
 	Cancel CancelRequest `json:"cancel,omitempty"`
@@ -110,7 +110,7 @@ const CancelRequested CancelRequest = "Requested"
 // OperationStatus is how a run goes.
 // +kubebuilder:validation:MinProperties=1
 type OperationStatus struct {
-	// conditions: Complete.
+	// conditions are Complete.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -586,11 +586,6 @@ func (in *MachineFacts) DeepCopyInto(out *MachineFacts) {
 		*out = new(int64)
 		**out = **in
 	}
-	if in.Python != nil {
-		in, out := &in.Python, &out.Python
-		*out = new(string)
-		**out = **in
-	}
 	if in.Security != nil {
 		in, out := &in.Security, &out.Security
 		*out = make([]string, len(*in))
