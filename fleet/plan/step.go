@@ -9,26 +9,26 @@ type Kind string
 
 // The kinds of steps, in the order in which a plan lists them.
 const (
-	// SetPhase writes status.phase and status.attempts of Machine. It is bookkeeping and comes also while paused.
-	SetPhase Kind = "SetPhase"
-	// MakePKI makes the Secrets with the PKI and the kubeconfig.
-	MakePKI Kind = "MakePKI"
-	// CancelOperation sets spec.cancel of Operation.
-	CancelOperation Kind = "CancelOperation"
-	// MarkLeaving sets claimRef.release of Machine to Release; its set then claims another.
-	MarkLeaving Kind = "MarkLeaving"
-	// Drain calls remote.Drain for Machine; put the result into Observed.Drains and plan again.
-	Drain Kind = "Drain"
-	// DeleteNode deletes the Node named Machine from the cluster.
-	DeleteNode Kind = "DeleteNode"
-	// FreeClaim clears claimRef of Machine; the pool cleans and inspects it.
-	FreeClaim Kind = "FreeClaim"
-	// Quarantine sets spec.quarantine of Machine to Reason and Message and clears claimRef, in one write.
-	Quarantine Kind = "Quarantine"
-	// CreateOperation makes the Operation named Operation: EntryPoint on Machines, with Reason as spec.reason and RetryOf.
-	CreateOperation Kind = "CreateOperation"
-	// Wait starts nothing; Message says what is waited for. AfterSeconds > 0: look again then, even if nothing changes.
-	Wait Kind = "Wait"
+	// StepSetPhase writes status.phase and status.attempts of Machine. It is bookkeeping and comes also while paused.
+	StepSetPhase Kind = "SetPhase"
+	// StepMakePKI makes the Secrets with the PKI and the kubeconfig.
+	StepMakePKI Kind = "MakePKI"
+	// StepCancelOperation sets spec.cancel of Operation.
+	StepCancelOperation Kind = "CancelOperation"
+	// StepMarkLeaving sets claimRef.release of Machine to Release; its set then claims another.
+	StepMarkLeaving Kind = "MarkLeaving"
+	// StepDrain calls remote.Drain for Machine; put the result into Observed.Drains and plan again.
+	StepDrain Kind = "Drain"
+	// StepDeleteNode deletes the Node named Machine from the cluster.
+	StepDeleteNode Kind = "DeleteNode"
+	// StepFreeClaim clears claimRef of Machine; the pool cleans and inspects it.
+	StepFreeClaim Kind = "FreeClaim"
+	// StepQuarantine sets spec.quarantine of Machine to Reason and Message and clears claimRef, in one write.
+	StepQuarantine Kind = "Quarantine"
+	// StepCreateOperation makes the Operation named Operation: EntryPoint on Machines, with Reason as spec.reason and RetryOf.
+	StepCreateOperation Kind = "CreateOperation"
+	// StepWait starts nothing; Message says what is waited for. AfterSeconds > 0: look again then, even if nothing changes.
+	StepWait Kind = "Wait"
 )
 
 // Step is one thing to do. Which fields are set depends on Kind.
