@@ -1,0 +1,162 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Delete takes the lab away, whole or half-made, whatever has died meanwhile. Deleting what is not there is an error that
+// wraps ErrNotFound.
+func (l *Lab) Delete(ctx context.Context) error {
+	if !exists(l.Dir()) {
+		return fmt.Errorf("lab %q: %w", l.opts.Name, ErrNotFound)
+	}
+	unlock, err := lockFile(ctx, filepath.Join(l.Dir(), "lock"))
+	if err != nil {
+		return fmt.Errorf("waiting for another command on lab %s: %w", l.opts.Name, err)
+	}
+	defer unlock()
+	// An unreadable or missing state is no obstacle: the claim names the index too.
+	if err := l.load(); err != nil {
+		l.say("Lab %s has no readable state (%v); going by its claim", l.opts.Name, err)
+	}
+	return l.destroy(ctx)
+}
+
+// destroy removes all that carries the lab's index, then its files. The lab's lock is held.
+func (l *Lab) destroy(ctx context.Context) error {
+	registry := newRegistry(l.host)
+	claims, err := registry.claims()
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		// The claim decides: after a reboot the index in the state may be another lab's.
+		if c.Dir == l.Dir() {
+			if err := registry.destroyIndex(ctx, c.Index); err != nil {
+				return fmt.Errorf("deleting lab %s: %w", l.opts.Name, err)
+			}
+		}
+	}
+	if err := removeFiles(ctx, l.Dir()); err != nil {
+		return fmt.Errorf("deleting lab %s: %w", l.opts.Name, err)
+	}
+	l.say("Lab %s is gone", l.opts.Name)
+	return nil
+}
+
+// destroyIndex ends the processes of a lab and removes its cgroups, its network and its claim, in this order: what
+// dies half-way is found again by the claim.
+func (r registry) destroyIndex(ctx context.Context, index int) error {
+	dirs := make([]string, 0, len(r.host.Hierarchies))
+	for _, hierarchy := range r.host.Hierarchies {
+		dirs = append(dirs, hierarchy.labCgroup(index))
+	}
+	// Machines may be frozen one by one; thaw each, or they never die.
+	for _, dir := range dirs {
+		members, _ := filepath.Glob(filepath.Join(dir, "*"))
+		_ = r.host.setFrozen(ctx, members, false)
+	}
+	if err := r.host.killCgroups(ctx, dirs); err != nil {
+		return err
+	}
+	if err := removeCgroups(ctx, dirs); err != nil {
+		return err
+	}
+	if err := removeNetwork(ctx, index); err != nil {
+		return err
+	}
+	return r.release(index)
+}
+
+func removeFiles(ctx context.Context, dir string) error {
+	if err := unmountBelow(dir); err != nil {
+		return err
+	}
+	if err := releaseDisks(ctx, dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// DeleteStale removes what dead runs left on this host, from any data directory: claims without a lab, creations whose
+// creator died, cgroups and links without a claim. It returns one line per removal.
+func DeleteStale(ctx context.Context) ([]string, error) {
+	host, err := DetectHost()
+	if err != nil {
+		return nil, err
+	}
+	r := newRegistry(host)
+	// Nobody may claim an index between the look at the claims and the look at what exists.
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	claims, err := r.claims()
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	var errs []error
+	for _, c := range claims {
+		why := c.stale()
+		if why == "" {
+			continue
+		}
+		errs = append(errs, r.removeStale(ctx, c))
+		removed = append(removed, fmt.Sprintf("network %s of lab %q: %s", networkCIDR(c.Index), c.Name, why))
+	}
+	for _, index := range r.unclaimed(claims) {
+		errs = append(errs, r.destroyIndex(ctx, index))
+		removed = append(removed, fmt.Sprintf("network %s: no lab claims it", networkCIDR(index)))
+	}
+	return removed, errors.Join(errs...)
+}
+
+// stale says why a claim is nobody's, or nothing.
+func (c claim) stale() string {
+	if lockHeld(filepath.Join(c.Dir, "lock")) {
+		return ""
+	}
+	data, err := os.ReadFile(filepath.Join(c.Dir, "lab.json"))
+	if err != nil {
+		return "its directory is gone"
+	}
+	s, err := decodeState(data)
+	switch {
+	case err != nil || s.Index != c.Index:
+		return "its state does not name it"
+	case s.Phase == phaseCreating:
+		return "its creator died half-way"
+	}
+	return ""
+}
+
+func (r registry) removeStale(ctx context.Context, c claim) error {
+	if err := r.destroyIndex(ctx, c.Index); err != nil {
+		return err
+	}
+	if c.Dir == "" || !exists(filepath.Join(c.Dir, "lock")) {
+		return nil
+	}
+	return removeFiles(ctx, c.Dir)
+}
+
+// unclaimed lists indices that own a cgroup or a link but no claim of this boot.
+func (r registry) unclaimed(claims []claim) []int {
+	found := r.host.cgroupIndices()
+	for index := firstIndex; index <= lastIndex; index++ {
+		if exists("/sys/class/net/"+hostDev(index)) || isMountPoint(netnsPath(index)) {
+			found = append(found, index)
+		}
+	}
+	slices.Sort(found)
+	return slices.DeleteFunc(slices.Compact(found), func(index int) bool {
+		return slices.ContainsFunc(claims, func(c claim) bool { return c.Index == index })
+	})
+}
