@@ -1,0 +1,79 @@
+"""What the modules of Slipway share: the state directory, files written in one step, commands that speak when they fail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+
+STATE = "/var/lib/slipway"
+
+
+class Trouble(Exception):
+    """Something went wrong; the text is for people and holds no secret."""
+
+
+def digest(value) -> str:
+    """Digest of any JSON value, the same for the same value."""
+    return "sha256:" + hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def read(path: str) -> bytes | None:
+    """Content of a file, None when there is none."""
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def write(path: str, content: bytes, mode: int = 0o644, check: bool = False) -> bool:
+    """Makes a file have this content and mode, in one step that also survives a power cut. Tells whether it did not before."""
+    if read(path) == content and os.stat(path).st_mode & 0o7777 == mode:
+        return False
+    if check:
+        return True
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    handle, fresh = tempfile.mkstemp(prefix=".slipway-", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fchmod(f.fileno(), mode)
+            os.fsync(f.fileno())
+        os.replace(fresh, path)
+    except BaseException:
+        os.unlink(fresh)
+        raise
+    return True
+
+
+def remove(path: str) -> bool:
+    """Removes a file; tells whether there was one."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def run(*words: str, data: bytes | None = None, timeout: int = 600, env: dict | None = None) -> str:
+    """Output of a command; Trouble with the last lines that it printed when it fails."""
+    try:
+        done = subprocess.run(words, input=data, capture_output=True, timeout=timeout, check=False,
+                              stdin=subprocess.DEVNULL if data is None else None, env={**os.environ, **(env or {}), "LC_ALL": "C"})
+    except FileNotFoundError as e:
+        raise Trouble(f"{words[0]} is not on this host") from e
+    except subprocess.TimeoutExpired as e:
+        raise Trouble(f"{' '.join(words[:3])} did not end within {timeout} s") from e
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        raise Trouble(f"{' '.join(words[:3])} ended with {done.returncode}: " + " | ".join(said[-6:]))
+    return done.stdout.decode(errors="replace")
+
+
+def succeeds(*words: str) -> bool:
+    """Tells whether a command ends with 0."""
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
