@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 )
 
@@ -92,10 +91,33 @@ type Host struct {
 	Message string
 }
 
+// The kinds of an Event. Output carries one typed output in Data, with its name as Task; Stats is the last event of a run
+// that reached its end.
+const (
+	KindTaskStart   = "task-start"
+	KindOK          = "ok"
+	KindChanged     = "changed"
+	KindSkipped     = "skipped"
+	KindFailed      = "failed"
+	KindUnreachable = "unreachable"
+	KindStage       = "stage"
+	KindOutput      = "output"
+	KindStats       = "stats"
+)
+
+// LabelCluster is the label of a Run that names the cluster that it works for.
+const LabelCluster = "cluster"
+
+const (
+	messageCancelled = "the run was cancelled"
+	// maxMessage is the length of a message of a host, in bytes.
+	maxMessage = 1024
+)
+
 // Event is one thing that happened in a run. Events are numbered from 1 without gaps and delivered at least once.
 type Event struct {
 	Sequence int             `json:"sequence"`
-	Kind     string          `json:"kind"` // task-start, ok, changed, skipped, failed, unreachable, stage, stats
+	Kind     string          `json:"kind"`
 	Host     string          `json:"host,omitempty"`
 	Role     string          `json:"role,omitempty"`
 	Task     string          `json:"task,omitempty"`
@@ -121,12 +143,15 @@ type Executor interface {
 	// Kind is the name of the implementation: Process, Job, Simulated or Fake.
 	Kind() string
 	// Start starts a run, or adopts the one of the same name and digest, running or finished. Another digest: ErrDigestMismatch.
+	// A caller that makes secrets anew on each call asks Observe first: ErrNotFound there says that Start is due.
 	Start(ctx context.Context, run Run) error
 	// Observe tells how the run goes, with the events after since. ErrNotFound when it was never started or is removed.
 	Observe(ctx context.Context, name string, since int) (Observation, error)
-	// Cancel asks for the end of the run; it is Cancelled once nothing of it runs any more. A finished run stays as it is.
+	// Cancel asks for the end of the run; it is Cancelled once nothing of it runs here any more (what it left running on
+	// its hosts is ended by the caller's fence). A finished run stays as it is; ErrNotFound when there is none.
 	Cancel(ctx context.Context, name string) error
-	// Remove forgets a finished run and all that it kept, secrets first. Removing an unknown run is no error.
+	// Remove forgets a finished run and all that it kept, secrets first. Removing an unknown run is no error, one that
+	// has not finished is ErrNotFinished.
 	Remove(ctx context.Context, name string) error
 }
 
@@ -134,17 +159,4 @@ type Executor interface {
 type Logger interface {
 	// Logs opens the text; with follow the reader ends when the run does.
 	Logs(ctx context.Context, name string, follow bool) (io.ReadCloser, error)
-}
-
-// Validate says what is missing in a run.
-func (r Run) Validate() error {
-	switch {
-	case r.Name == "":
-		return errors.New("the run has no name")
-	case r.Playbook == "":
-		return fmt.Errorf("run %s has no playbook", r.Name)
-	case len(r.Hosts) == 0:
-		return fmt.Errorf("run %s has no hosts", r.Name)
-	}
-	return nil
 }
