@@ -111,9 +111,21 @@ func (i *Issuer) NewLeaf(ca Pair, l Leaf) (Pair, error) {
 	if err != nil {
 		return Pair{}, fmt.Errorf("making certificate %q: %w", l.CommonName, err)
 	}
-	now := i.now()
+	template, err := leafTemplate(parent, l, i.now())
+	if err != nil {
+		return Pair{}, fmt.Errorf("making certificate %q: %w", l.CommonName, err)
+	}
+	pair, err := sign(template, parent, signer)
+	if err != nil {
+		return Pair{}, fmt.Errorf("making certificate %q: %w", l.CommonName, err)
+	}
+	return pair, nil
+}
+
+// leafTemplate is all of a leaf but its key and serial number.
+func leafTemplate(parent *x509.Certificate, l Leaf, now time.Time) (*x509.Certificate, error) {
 	if !now.Before(parent.NotAfter) {
-		return Pair{}, fmt.Errorf("making certificate %q: its authority %q has ended", l.CommonName, parent.Subject.CommonName)
+		return nil, fmt.Errorf("its authority %q has ended", parent.Subject.CommonName)
 	}
 	end := now.Add(l.validity()).UTC()
 	if end.After(parent.NotAfter) {
@@ -128,14 +140,10 @@ func (i *Issuer) NewLeaf(ca Pair, l Leaf) (Pair, error) {
 		BasicConstraintsValid: true,
 	}
 	if len(template.ExtKeyUsage) == 0 {
-		return Pair{}, fmt.Errorf("making certificate %q: no usage is given", l.CommonName)
+		return nil, errors.New("no usage is given")
 	}
 	template.DNSNames, template.IPAddresses = splitNames(l.Names)
-	pair, err := sign(template, parent, signer)
-	if err != nil {
-		return Pair{}, fmt.Errorf("making certificate %q: %w", l.CommonName, err)
-	}
-	return pair, nil
+	return template, nil
 }
 
 // EnsureLeaf returns the existing leaf when it is of this authority, says what is asked for and does not end soon;
