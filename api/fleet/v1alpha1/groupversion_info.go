@@ -40,12 +40,16 @@ const (
 	Finalizer = "fleet.slipway.dev/clean"
 	// DeleteFirstAnnotation on a Machine marks it as the first to leave when its set shrinks.
 	DeleteFirstAnnotation = "fleet.slipway.dev/delete-first"
+	// InspectAnnotation on a Machine asks for an inspection now; the value is any new text.
+	InspectAnnotation = "fleet.slipway.dev/inspect"
 	// PausedAnnotation on any object stops every start of anything for it. The value is the reason.
 	PausedAnnotation = "fleet.slipway.dev/paused"
 	// OverrideAnnotation switches off safety rules by name (comma separated); the override is recorded as an event.
 	OverrideAnnotation = "fleet.slipway.dev/override"
 	// FreezeConfigMap is the name of the ConfigMap in FreezeNamespace that stops every start of anything, everywhere.
 	FreezeConfigMap = "slipway-freeze"
-	// FreezeNamespace is the namespace of FreezeConfigMap.
+	// OperatorConfigMap is the ConfigMap in FreezeNamespace in which the operator announces its contentVersion and version.
+	OperatorConfigMap = "slipway-operator"
+	// FreezeNamespace is the namespace of FreezeConfigMap and OperatorConfigMap.
 	FreezeNamespace = "slipway-system"
 )
