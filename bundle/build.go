@@ -136,7 +136,7 @@ func (b *Builder) assemble(ctx context.Context) (*assembly, error) {
 			return nil, err
 		}
 	}
-	for _, fill := range []func(context.Context, *assembly) error{b.addPrograms, b.addImages, b.addPackages, b.addLicences, b.addFlags, b.addSchemas} {
+	for _, fill := range []func(context.Context, *assembly) error{b.addPrograms, b.addImages, b.addPackages, b.addLicences, b.addDescription} {
 		if err := fill(ctx, a); err != nil {
 			return nil, err
 		}
@@ -302,6 +302,11 @@ func (r *recipe) digest() (string, error) {
 		if !m.own() {
 			names = append(names, m.Name+".mod", m.Name+".sum")
 		}
+		for _, t := range m.Tools {
+			if t.Language == languageRecipe {
+				names = append(names, t.Source)
+			}
+		}
 	}
 	texts := map[string]string{}
 	for _, name := range names {
@@ -312,12 +317,12 @@ func (r *recipe) digest() (string, error) {
 		texts[name] = string(data)
 	}
 	for _, dir := range []string{"probe", "schemagen"} {
-		sources, err := embeddedSources(dir)
+		sources, err := embeddedSources(dir, dir)
 		if err != nil {
 			return "", err
 		}
 		for name, text := range sources {
-			texts[dir+"/"+name] = text
+			texts[name] = text
 		}
 	}
 	data, err := json.Marshal(texts)
@@ -329,5 +334,5 @@ func (r *recipe) digest() (string, error) {
 
 // own says that the module is Slipway's own source, embedded, without requirements.
 func (m recipeModule) own() bool {
-	return slices.ContainsFunc(m.Tools, func(t recipeTool) bool { return t.Language == "Go" })
+	return slices.ContainsFunc(m.Tools, func(t recipeTool) bool { return t.Language == languageOwn })
 }

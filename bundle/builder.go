@@ -132,14 +132,33 @@ func (b *Builder) toolchain(ctx context.Context) (string, error) {
 	return b.goVersion, b.onceErr
 }
 
-// compilerVersion identifies the C compiler; it is part of the key of what it compiles.
-func compilerVersion(ctx context.Context) (string, error) {
+// compilerVersion identifies the C compiler and the libraries that it links statically; they are
+// part of the key of what it compiles.
+func compilerVersion(ctx context.Context, m recipeModule) (string, error) {
 	out, err := exec.CommandContext(ctx, "gcc", "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("asking gcc for its version (runc, flanneld and pause need gcc; on Debian: apt-get install gcc libc6-dev): %w", err)
 	}
 	line, _, _ := bytes.Cut(out, []byte("\n"))
-	return string(line), nil
+	versions := []string{string(line)}
+	for _, s := range m.System {
+		version, err := systemVersion(ctx, s.Package)
+		if err != nil {
+			return "", err
+		}
+		versions = append(versions, s.Package+" "+version)
+	}
+	return strings.Join(versions, "; "), nil
+}
+
+// systemVersion is the version of an installed distribution package.
+func systemVersion(ctx context.Context, name string) (string, error) {
+	out, err := exec.CommandContext(ctx, "dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", name).Output()
+	version, installed := strings.CutPrefix(string(out), "installed ")
+	if err != nil || !installed {
+		return "", fmt.Errorf("looking for the package %s, which is linked in: not installed (apt-get install %s)", name, name)
+	}
+	return version, nil
 }
 
 func architecture() string { return runtime.GOARCH }

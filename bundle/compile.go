@@ -48,7 +48,7 @@ func (b *Builder) toolEntry(ctx context.Context, name string) (*entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if tool.Language == "C" {
+		if tool.Language == languageC {
 			return nil, b.compileC(ctx, scratch, module, tool, dir)
 		}
 		return nil, b.compileGo(ctx, scratch, in, filepath.Join(dir, tool.Name))
@@ -60,21 +60,36 @@ func (b *Builder) compileInputs(ctx context.Context, m recipeModule, t recipeToo
 	if in.Toolchain, err = b.toolchain(ctx); err != nil {
 		return in, err
 	}
-	if m.CGO || t.Language == "C" {
-		if in.CCompiler, err = compilerVersion(ctx); err != nil {
+	if m.CGO || t.Language == languageC {
+		if in.CCompiler, err = compilerVersion(ctx, m); err != nil {
 			return in, err
 		}
 	}
-	if t.Language == "Go" {
-		in.ModText = ownModule(m.Name)
-		if in.Sources, err = embeddedSources(t.Source); err != nil {
-			return in, err
-		}
-	} else if err = b.moduleText(m, &in); err != nil {
+	if err = b.compileSources(m, t, &in); err != nil {
 		return in, err
 	}
 	in.Arguments, in.Environment = goArguments(m), goEnvironment(m.CGO)
 	return in, nil
+}
+
+// compileSources adds the text of the scratch module.
+func (b *Builder) compileSources(m recipeModule, t recipeTool, in *compileInputs) (err error) {
+	switch t.Language {
+	case languageOwn:
+		in.ModText = ownModule(m.Name)
+		in.Sources, err = embeddedSources(t.Source, "")
+		return err
+	case languageRecipe:
+		if in.Sources, err = embeddedSources("schemagen", "schemagen"); err != nil {
+			return err
+		}
+		text, err := b.recipe.text(t.Source)
+		if err != nil {
+			return err
+		}
+		in.Sources["main.go"] = string(text)
+	}
+	return b.moduleText(m, in)
 }
 
 func (b *Builder) moduleText(m recipeModule, in *compileInputs) error {
@@ -93,8 +108,9 @@ func (b *Builder) moduleText(m recipeModule, in *compileInputs) error {
 // ownModule is the go.mod of programs of our own: the standard library only.
 func ownModule(name string) string { return "module slipway.dev/recipe/" + name + "\n\ngo 1.26.0\n" }
 
-// embeddedSources reads the Go files of an embedded directory, tests left out.
-func embeddedSources(dir string) (map[string]string, error) {
+// embeddedSources reads the Go files of an embedded directory, tests left out, for a directory of
+// the scratch module.
+func embeddedSources(dir, to string) (map[string]string, error) {
 	names, err := fs.Glob(embedded, path.Join(dir, "*.go"))
 	if err != nil {
 		return nil, fmt.Errorf("listing sources of %s: %w", dir, err)
@@ -108,7 +124,7 @@ func embeddedSources(dir string) (map[string]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading source %s: %w", name, err)
 		}
-		sources[path.Base(name)] = string(data)
+		sources[path.Join(to, path.Base(name))] = string(data)
 	}
 	return sources, nil
 }
@@ -155,6 +171,9 @@ func (b *Builder) scratch(m recipeModule, in compileInputs) (string, error) {
 		target := filepath.Join(dir, name)
 		if old, err := os.ReadFile(target); err == nil && string(old) == text {
 			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return "", fmt.Errorf("writing scratch module: %w", err)
 		}
 		temp := fmt.Sprintf("%s.%d", target, os.Getpid())
 		if err := os.WriteFile(temp, []byte(text), 0o644); err != nil {

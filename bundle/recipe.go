@@ -26,7 +26,7 @@ type recipe struct {
 	Images          []recipeImage   `json:"images"`
 	Contents        []recipeContent `json:"contents"`
 	Packages        recipePackages  `json:"packages"`
-	Flags           []string        `json:"flags"`
+	Describe        recipeDescribe  `json:"describe"`
 
 	minor string
 }
@@ -41,10 +41,37 @@ type recipeModule struct {
 	Tools   []recipeTool `json:"tools"`
 	// Variables are set by the linker (-X).
 	Variables map[string]string `json:"variables,omitempty"`
+	// System are the distribution's libraries that are linked in.
+	System []recipeSystem `json:"system,omitempty"`
 }
 
-// recipeTool is one program. Without Language it is the Go package Package; language C compiles
-// the file Source of the module; language Go compiles the embedded directory Source.
+// recipeSystem is a library of this machine that is linked into the programs of a module.
+type recipeSystem struct {
+	Name    string `json:"name"`
+	Package string `json:"package"`
+	Licence string `json:"licence"`
+	// C says that programs in C link it as well.
+	C bool `json:"c,omitempty"`
+}
+
+// recipeDescribe names the program that describes the others, the components that it is asked
+// for, and those of which only the help text is read.
+type recipeDescribe struct {
+	Program string   `json:"program"`
+	Flags   []string `json:"flags"`
+	Help    []string `json:"help"`
+}
+
+const (
+	// languageC compiles the file Source of the module with gcc.
+	languageC = "C"
+	// languageOwn compiles the embedded directory Source, which has no requirements.
+	languageOwn = "Own"
+	// languageRecipe compiles the file Source of the recipe inside the module's graph.
+	languageRecipe = "Recipe"
+)
+
+// recipeTool is one program. Without Language it is the Go package Package of the module's graph.
 type recipeTool struct {
 	Name     string `json:"name"`
 	Package  string `json:"package,omitempty"`

@@ -9,6 +9,6 @@ func NewBundleCommand() *cobra.Command {
 		Short: "Build, inspect, verify and serve what goes on a node",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newBundleBuildCommand())
+	cmd.AddCommand(newBundleBuildCommand(), newBundleInspectCommand(), newBundleVerifyCommand(), newBundleServeCommand())
 	return cmd
 }
