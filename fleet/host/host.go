@@ -53,7 +53,7 @@ type Inspection struct {
 // Kind classifies what went wrong on the way to a host.
 type Kind string
 
-// The kinds of Error. Unreachable may pass by itself; all others need a person.
+// The kinds of Error. Unreachable and Busy may pass by themselves; all others need a person.
 const (
 	Unreachable    Kind = "Unreachable"
 	HostKeyChanged Kind = "HostKeyChanged"
@@ -63,6 +63,10 @@ const (
 	TakenElsewhere Kind = "TakenElsewhere"
 	// HostKeyMissing: everything but Inspect wants a pinned host key.
 	HostKeyMissing Kind = "HostKeyMissing"
+	// Faulty: the host answers, but not as it should: no shell, no space, a lease or a report that makes no sense.
+	Faulty Kind = "HostFaulty"
+	// Busy: commands of an older generation do not end, or another take is under way.
+	Busy Kind = "HostBusy"
 )
 
 // Error says what went wrong and what to do; Kind is stable, the text is for people.

@@ -137,7 +137,7 @@ func (s *Simulated) visit(ctx context.Context, a Address, latency time.Duration)
 		key = SimulatedHostKey(a)
 	}
 	if a.HostKey != "" && a.HostKey != key {
-		return "", changedKey(a, a.HostKey, key)
+		return "", changedKey(a.String(), a.HostKey, key)
 	}
 	return key, nil
 }
