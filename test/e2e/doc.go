@@ -1,0 +1,3 @@
+// Package e2e holds the flows of the fleet on practice machines: real sshd, real Ansible, real kubelets, the operator as users start it.
+// Its tests carry the build tag lab and need root; each makes its own lab and plane and leaves nothing behind.
+package e2e

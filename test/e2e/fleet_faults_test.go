@@ -1,0 +1,204 @@
+//go:build lab
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	"github.com/slipway-dev/slipway/lab"
+)
+
+// moment is a point in the life of a cluster at which something is killed.
+type moment struct {
+	name string
+	now  func(e *env) error
+}
+
+// operationAt waits for an operation of an entry point that runs and has finished at least so many percent of the tasks of some host.
+func operationAt(entry v1alpha1.EntryPoint, percent int32) moment {
+	return moment{fmt.Sprintf("%s at %d%%", entry, percent), func(e *env) error {
+		for _, o := range e.operations() {
+			if o.Spec.EntryPoint != entry || o.Status.Phase != v1alpha1.OperationRunning {
+				continue
+			}
+			if percent == 0 {
+				return nil
+			}
+			for _, h := range o.Status.Hosts {
+				if h.Done != nil && h.Total != nil && *h.Total > 0 && *h.Done*100 / *h.Total >= percent {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("no %s operation is that far", entry)
+	}}
+}
+
+func machineIn(phase v1alpha1.MachinePhase) moment {
+	return moment{"a machine is " + string(phase), func(e *env) error {
+		for _, m := range e.machines() {
+			if m.Status.Phase == phase {
+				return nil
+			}
+		}
+		return fmt.Errorf("no machine is %s", phase)
+	}}
+}
+
+// passed says whether the moment cannot come any more, because what it belongs to is done.
+func (e *env) killAt(m moment, over func() bool) {
+	e.t.Helper()
+	e.eventually(installTime, m.name, func() error {
+		if over() {
+			return nil
+		}
+		return m.now(e)
+	})
+	if over() {
+		e.t.Logf("%s: was over before it could be seen", m.name)
+		return
+	}
+	e.t.Logf("kill -9 of the operator: %s", m.name)
+	e.kill()
+	e.start()
+}
+
+func (e *env) isReady(name string) bool {
+	d, err := e.deployment(name)
+	return err == nil && d.Status.ObservedGeneration >= d.Generation && conditionTrue(d.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+// TestOperatorDies kills the operator, its plane included, in every phase of a cluster's life; the end is the same as without.
+func TestOperatorDies(t *testing.T) {
+	e := newEnv(t, "e2e-kill", lab.Spec{Machines: 3, DiskBytes: gib(8)})
+	e.approve()
+	e.killAt(machineIn(v1alpha1.MachineInspecting), func() bool { return machineIn(v1alpha1.MachineIdle).now(e) == nil })
+	e.allIdle(shortTime)
+
+	e.slipway("cluster", "create", "shop", "--workers", "1", "--profile", "lab")
+	ready := func() bool { return e.isReady("shop") }
+	for _, m := range []moment{machineIn(v1alpha1.MachineClaimed), machineIn(v1alpha1.MachineDeploying), operationAt(v1alpha1.EntryCreate, 0),
+		operationAt(v1alpha1.EntryCreate, 30), operationAt(v1alpha1.EntryCreate, 70), machineIn(v1alpha1.MachineDeployed), operationAt(v1alpha1.EntryVerify, 0)} {
+		e.killAt(m, ready)
+	}
+	e.ready(installTime, "shop")
+
+	e.slipway("cluster", "scale", "shop", "--replicas", "2")
+	e.killAt(operationAt(v1alpha1.EntryScale, 40), ready)
+	e.ready(scaleTime, "shop")
+
+	e.slipway("cluster", "scale", "shop", "--replicas", "1")
+	e.killAt(machineIn(v1alpha1.MachineDraining), ready)
+	e.killAt(machineIn(v1alpha1.MachineRemoving), ready)
+	e.ready(scaleTime, "shop")
+	if nodes := e.nodes("shop"); len(nodes) != 2 {
+		t.Errorf("ready nodes: %v; want two", nodes)
+	}
+
+	e.slipway("cluster", "delete", "shop", "--yes")
+	e.killAt(operationAt(v1alpha1.EntryRemove, 10), func() bool { _, err := e.deployment("shop"); return err != nil })
+	e.gone(cleanTime, "shop")
+	e.allIdle(cleanTime)
+	for _, m := range e.machines() {
+		clean(t, e.lab, m.Name)
+	}
+}
+
+// TestHostsDie kills the Ansible process, pulls a joining host's cable for a minute and its plug, and restarts the plane: the end is the same.
+func TestHostsDie(t *testing.T) {
+	e := newEnv(t, "e2e-hosts", lab.Spec{Machines: 4, DiskBytes: gib(8)})
+	e.approve()
+	e.allIdle(shortTime)
+	e.slipway("cluster", "create", "shop", "--workers", "1", "--profile", "lab")
+	e.eventually(installTime, "the installation is half-way", func() error { return operationAt(v1alpha1.EntryCreate, 40).now(e) })
+	killAnsible(e)
+	e.ready(installTime, "shop")
+	if twice := changedTwice(t, e.home, e.operations(), restartable); len(twice) > 0 {
+		t.Errorf("tasks that changed a host more than once:\n%s", strings.Join(twice, "\n"))
+	}
+
+	joins := func() string {
+		known := map[string]bool{}
+		for _, names := range e.heldBy("shop") {
+			for _, n := range names {
+				known[n] = true
+			}
+		}
+		e.slipway("cluster", "scale", "shop", "--replicas", strconv.Itoa(len(known)))
+		return waitForJoining(e, known, 1)[0]
+	}
+	t.Run("the cable of a joining host is out for a minute", func(t *testing.T) {
+		host := joins()
+		if err := e.lab.Unplug(t.Context(), host); err != nil {
+			t.Fatal(err)
+		}
+		out := time.NewTimer(time.Minute)
+		defer out.Stop()
+		<-out.C // the fault itself: a minute without a cable
+		if err := e.lab.Plug(t.Context(), host); err != nil {
+			t.Fatal(err)
+		}
+		e.ready(scaleTime, "shop")
+	})
+	t.Run("a joining host loses its power and comes back", func(t *testing.T) {
+		host := joins()
+		if err := e.lab.PowerOff(t.Context(), host); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.lab.PowerOn(t.Context(), host); err != nil {
+			t.Fatal(err)
+		}
+		e.eventually(scaleTime, "it is ready, or out of the cluster with the reason", func() error {
+			m, err := e.machine(host)
+			if err != nil {
+				return err
+			}
+			if m.Status.Phase == v1alpha1.MachineReady || m.Spec.Quarantine != nil {
+				return nil
+			}
+			return fmt.Errorf("it is %s", m.Status.Phase)
+		})
+	})
+}
+
+// restartable says which tasks may change a host in more than one attempt: they carry the tag restartable in the content.
+func restartable(task string) bool { return strings.Contains(task, "(restartable)") }
+
+// killAnsible kills every process of the runs that go on, as an out-of-memory killer would.
+func killAnsible(e *env) {
+	e.t.Helper()
+	killed := 0
+	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, p := range procs {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			continue // gone since
+		}
+		line := strings.ReplaceAll(string(text), "\x00", " ")
+		if !strings.Contains(line, filepath.Join(e.home, "runs")) || !strings.Contains(line, "ansible") {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.Split(p, "/")[2])
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		e.t.Fatal("no ansible process was found to kill")
+	}
+	e.t.Logf("killed %d processes of ansible", killed)
+}

@@ -1,0 +1,127 @@
+//go:build lab
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	"github.com/slipway-dev/slipway/lab"
+)
+
+// lookForRemains fails the test for everything of Kubernetes that is left on a host: processes, mounts, files, devices, rules, cgroups.
+const lookForRemains = `
+pgrep -a 'kubelet|containerd|etcd|kube-|flanneld|coredns' | sed 's/^/process /'
+grep -E '/var/lib/kubelet|/run/containerd|/run/netns/cni' /proc/mounts | sed 's/^/mount /'
+for f in /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/containerd /run/containerd /etc/containerd /etc/cni /opt/cni /run/flannel /var/lib/cni \
+  /usr/local/bin/kubelet /usr/local/bin/kubeadm /usr/local/bin/containerd /usr/local/bin/etcd /usr/local/bin/flanneld; do
+  [ -e "$f" ] && echo "file $f"
+done
+ip -o link | grep -E ': (cni0|flannel|veth)' | sed 's/^/device /'
+ip route | grep -E '^10\.' | sed 's/^/route /'
+command -v nft >/dev/null && nft list tables 2>/dev/null | grep -E 'kube-proxy|flannel|cni' | sed 's/^/rules /'
+ls /etc/systemd/system | grep -E 'kubelet|containerd|etcd|kube-proxy|flanneld' | sed 's/^/unit /'
+true`
+
+// clean checks that nothing of Kubernetes is left on a host.
+func clean(t *testing.T, l *lab.Lab, machine string) {
+	t.Helper()
+	out, err := l.Exec(t.Context(), machine, "sudo", "sh", "-c", lookForRemains)
+	if err != nil {
+		t.Errorf("looking for remains on %s: %v", machine, err)
+		return
+	}
+	if left := strings.TrimSpace(out.Stdout); left != "" {
+		t.Errorf("%s is not clean:\n%s", machine, left)
+	}
+}
+
+// jobEvent is what counts of an event that ansible-runner wrote.
+type jobEvent struct {
+	Event string `json:"event"`
+	Data  struct {
+		Host string   `json:"host"`
+		Role string   `json:"role"`
+		Task string   `json:"task"`
+		Tags []string `json:"-"`
+		Res  struct {
+			Changed bool `json:"changed"`
+		} `json:"res"`
+	} `json:"event_data"`
+}
+
+// changedTwice lists the tasks that reported a change on one host more than once within the runs of one operation over all its attempts.
+func changedTwice(t *testing.T, home string, operations []v1alpha1.Operation, restartable func(task string) bool) []string {
+	t.Helper()
+	var twice []string
+	for _, o := range operations {
+		counts := map[string]int{}
+		files, err := filepath.Glob(filepath.Join(home, "runs", string(o.UID)+"-*", "artifacts", "*", "job_events", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var e jobEvent
+			if err := json.Unmarshal(text, &e); err != nil {
+				continue // the event that a killed run was writing
+			}
+			if e.Event == "runner_on_ok" && e.Data.Res.Changed && !restartable(e.Data.Task) {
+				counts[fmt.Sprintf("%s: %s: %s : %s", o.Name, e.Data.Host, e.Data.Role, e.Data.Task)]++
+			}
+		}
+		for task, n := range counts {
+			if n > 1 {
+				twice = append(twice, fmt.Sprintf("%s changed %d times", task, n))
+			}
+		}
+	}
+	sort.Strings(twice)
+	return twice
+}
+
+// watchClaims fails the test when a machine changes hands without going through the pool, or is seen in two clusters.
+func watchClaims(e *env) (stop func()) {
+	stopped, done := make(chan struct{}), make(chan struct{})
+	var list v1alpha1.MachineList
+	w, err := e.client.Watch(e.t.Context(), &list)
+	if err != nil {
+		e.t.Fatalf("watching the machines: %v", err)
+	}
+	go func() {
+		defer close(done)
+		last := map[string]string{}
+		for {
+			select {
+			case <-stopped:
+				return
+			case ev, ok := <-w.ResultChan():
+				if !ok {
+					return
+				}
+				m, isMachine := ev.Object.(*v1alpha1.Machine)
+				if !isMachine {
+					continue
+				}
+				now := ""
+				if m.Spec.ClaimRef != nil {
+					now = m.Spec.ClaimRef.Name
+				}
+				if was := last[m.Name]; was != "" && now != "" && was != now {
+					e.t.Errorf("machine %s went from cluster %s to %s without being free in between", m.Name, was, now)
+				}
+				last[m.Name] = now
+			}
+		}
+	}()
+	return func() { close(stopped); w.Stop(); <-done }
+}
