@@ -95,7 +95,7 @@ func open(ctx context.Context, o Options) (*Plane, error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, fmt.Errorf("finding the plane's directory: %w", err)
 	}
-	if err := os.MkdirAll(o.Dir, dirMode); err != nil {
+	if err := os.MkdirAll(filepath.Join(o.Dir, logDir), dirMode); err != nil {
 		return nil, fmt.Errorf("making the plane's directory: %w", err)
 	}
 	p := &Plane{options: o}
