@@ -115,11 +115,19 @@ func (p *planner) words() string {
 			parts = append(parts, fmt.Sprintf("%s on %s: %s", s.EntryPoint, list(s.Machines), s.Reason))
 		case StepDrain:
 			parts = append(parts, fmt.Sprintf("draining %s", s.Machine))
-		case StepWait, StepCancelOperation:
+		case StepQuarantine:
+			parts = append(parts, fmt.Sprintf("%s goes into quarantine: %s", s.Machine, s.Message))
+		case StepFreeClaim:
+			parts = append(parts, fmt.Sprintf("%s goes back to the pool", s.Machine))
+		case StepWait, StepMakePKI, StepMarkLeaving:
 			parts = append(parts, s.Message)
 		}
 	}
 	for _, r := range p.out.Refusals {
+		if at := slices.Index(parts, r.Message); at >= 0 {
+			parts[at] = r.Rule + ": " + r.Message
+			continue
+		}
 		parts = append(parts, r.Rule+": "+r.Message)
 	}
 	const most = 4
@@ -130,7 +138,7 @@ func (p *planner) words() string {
 		return cut(strings.Join(parts, "; "), 1024)
 	}
 	if p.Deleting {
-		return "the last claims are being freed"
+		return fmt.Sprintf("%s held", count(len(p.machines), "machine"))
 	}
 	return p.calmWords()
 }

@@ -53,7 +53,7 @@ func readHistory(o *Observed) map[string]*record {
 		}
 	}
 	for i := range o.Machines {
-		records[o.Machines[i].Name].settle(&o.Machines[i], o.Nodes)
+		records[o.Machines[i].Name].settle(&o.Machines[i], o)
 	}
 	return records
 }
@@ -126,8 +126,8 @@ func (r *record) addRemove(op *Operation, name string) {
 }
 
 // settle brings in what is known besides the operations.
-func (r *record) settle(m *Machine, nodes map[string]Node) {
-	if m.Release == "" && r.lastRemoves && r.active == nil {
+func (r *record) settle(m *Machine, o *Observed) {
+	if m.Release == "" && !o.Deleting && r.lastRemoves && r.active == nil {
 		// It was on its way out and is not any more: this is another claim, of a host that was found clean since.
 		*r = record{newest: r.newest, decided: true, removed: true}
 	}
@@ -140,7 +140,7 @@ func (r *record) settle(m *Machine, nodes map[string]Node) {
 	case v1alpha1.MachineDeploying, v1alpha1.MachineDraining, v1alpha1.MachineRemoving:
 		r.touched = true
 	}
-	if node, ok := nodes[m.Name]; ok {
+	if node, ok := o.Nodes[m.Name]; ok {
 		r.touched, r.installed = true, r.installed || node.Ready
 	}
 }

@@ -36,7 +36,7 @@ func (p *planner) wants(m *Machine) bool {
 	case m.Release != "" || r.installed || r.active != nil:
 		return false
 	case m.Quarantined:
-		p.add(Step{Kind: StepMarkLeaving, Machine: m.Name, Release: v1alpha1.ReleaseReplaced, Message: m.Name + " is in quarantine"})
+		p.add(Step{Kind: StepMarkLeaving, Machine: m.Name, Release: v1alpha1.ReleaseReplaced, Message: m.Name + " is replaced: it is in quarantine"})
 		return false
 	case r.installFailures >= p.Limits.Attempts:
 		p.replace(m, r)
@@ -60,7 +60,7 @@ func (p *planner) replace(m *Machine, r *record) {
 		}
 	}
 	p.add(Step{Kind: StepMarkLeaving, Machine: m.Name, Release: v1alpha1.ReleaseReplaced,
-		Message: fmt.Sprintf("installing failed %d times: %s", r.installFailures, r.failure.words())})
+		Message: fmt.Sprintf("%s is replaced: installing failed %d times: %s", m.Name, r.installFailures, r.failure.words())})
 }
 
 // claimsComplete says that the sets of some roles hold all that they can get; full wants all that they should.
@@ -94,7 +94,7 @@ func (p *planner) build(ready []*Machine) {
 		return
 	}
 	if !p.PKI {
-		p.add(Step{Kind: StepMakePKI, Message: "the cluster has no certificates yet"})
+		p.add(Step{Kind: StepMakePKI, Message: "the certificates of the cluster are being made"})
 		return
 	}
 	var names []string
@@ -201,7 +201,7 @@ func (r *record) lastInstall() *Operation {
 	switch {
 	case r.cancelled != nil:
 		return r.cancelled
-	case r.without != nil && r.blameless > 0:
+	case r.blameless > 0:
 		return r.without
 	case r.installFailures > 0:
 		return r.failed
@@ -271,6 +271,7 @@ func (p *planner) create(entry v1alpha1.EntryPoint, machines []string, reason, r
 		}
 		s.Operation = p.operationName(entry, s.Machines)
 		p.add(s)
+		p.running = append(p.running, &Operation{Name: s.Operation, EntryPoint: entry, Machines: s.Machines})
 		for _, m := range s.Machines {
 			p.busy[m] = s.Operation
 			if p.Paused == "" && p.Frozen == "" {
@@ -292,12 +293,8 @@ func (p *planner) mayStart(entry v1alpha1.EntryPoint, machines []string) bool {
 		}
 	}
 	wide := p.wide(entry, machines)
-	for i := range p.Operations {
-		op := &p.Operations[i]
-		if !op.active() || (!wide && !p.wide(op.EntryPoint, op.Machines)) {
-			continue
-		}
-		if harmless(op.EntryPoint) {
+	for _, op := range p.running {
+		if alone(op.EntryPoint) || alone(entry) || (!wide && !p.wide(op.EntryPoint, op.Machines)) {
 			continue
 		}
 		return p.allowed(RuleOnePerCluster, false, "%s on %s waits until operation %s (%s) has ended", entry, list(machines), op.Name, op.EntryPoint)
@@ -305,19 +302,17 @@ func (p *planner) mayStart(entry v1alpha1.EntryPoint, machines []string) bool {
 	return true
 }
 
-// wide says that an operation changes etcd or the control plane, and so concerns the whole cluster.
+// wide says that an operation is on etcd or the control plane, and so may concern the whole cluster.
 func (p *planner) wide(entry v1alpha1.EntryPoint, machines []string) bool {
-	if harmless(entry) {
-		return false
-	}
-	return slices.ContainsFunc(p.machines, func(m *Machine) bool {
+	return !alone(entry) && slices.ContainsFunc(p.machines, func(m *Machine) bool {
 		return m.Role != v1alpha1.RoleCompute && slices.Contains(machines, m.Name)
 	})
 }
 
-// harmless says that an entry point changes no host.
-func harmless(entry v1alpha1.EntryPoint) bool {
-	return entry == v1alpha1.EntryVerify || entry == v1alpha1.EntryCheck
+// alone says that an entry point concerns nothing but its own hosts, whatever they are: it changes none, or it cleans
+// what has no part in the cluster any more.
+func alone(entry v1alpha1.EntryPoint) bool {
+	return entry == v1alpha1.EntryVerify || entry == v1alpha1.EntryCheck || entry == v1alpha1.EntryRemove
 }
 
 // operationName is the same for the same observation: it is made from the machines and the newest operation of each,

@@ -63,10 +63,11 @@ func (p *planner) drained(m *Machine, r *record) bool {
 	if drain.Remaining == 0 || (m.Unreachable && !node.Ready) {
 		return true // on a dead host nobody ends the pods; their owners start others
 	}
-	if p.allowed(RuleDrainFirst, false, "%s is being drained: %s left: %s", m.Name, count(drain.Remaining, "pod"), drain.Message) {
+	words := fmt.Sprintf("%s is being drained: %s left: %s", m.Name, count(drain.Remaining, "pod"), drain.Message)
+	if p.allowed(RuleDrainFirst, false, "%s", words) {
 		return true
 	}
-	p.wait(5, "%s is being drained: %s left", m.Name, count(drain.Remaining, "pod"))
+	p.wait(5, "%s", words)
 	return false
 }
 
@@ -92,7 +93,7 @@ func (p *planner) retrySeconds(failure Result) int {
 
 // blamelessWaits holds back after operations that failed before they reached their hosts: longer each time.
 func (p *planner) blamelessWaits(r *record) bool {
-	if r.without == nil {
+	if r.blameless == 0 {
 		return false
 	}
 	seconds := min(p.Limits.RetrySeconds<<min(r.blameless-1, 5), 300)
@@ -111,6 +112,7 @@ func (p *planner) giveBack(m *Machine, r *record) {
 			p.add(Step{Kind: StepDeleteNode, Machine: m.Name, Message: p.releaseWords(m)})
 		}
 	}
+	p.given[m.Name] = true
 	reason, message := p.quarantineWords(m, r)
 	if reason == "" {
 		p.add(Step{Kind: StepFreeClaim, Machine: m.Name, Message: p.releaseWords(m)})

@@ -18,6 +18,10 @@ type planner struct {
 	// which entry point the latter got.
 	busy     map[string]string
 	starting map[string]v1alpha1.EntryPoint
+	// given holds the machines whose claim ends in this plan.
+	given map[string]bool
+	// running are the operations that have not ended and those of this plan.
+	running []*Operation
 	// built says that etcd and the control plane are there.
 	built bool
 	// holds counts the steps that paused or frozen kept back.
@@ -27,7 +31,7 @@ type planner struct {
 // Make turns an observation into a plan.
 func Make(o Observed) Plan {
 	o.Limits = o.Limits.withDefaults()
-	p := &planner{Observed: o, busy: map[string]string{}, starting: map[string]v1alpha1.EntryPoint{}}
+	p := &planner{Observed: o, busy: map[string]string{}, starting: map[string]v1alpha1.EntryPoint{}, given: map[string]bool{}}
 	p.out.Cluster = o.Cluster
 	for i := range o.Machines {
 		p.machines = append(p.machines, &o.Machines[i])
@@ -36,6 +40,7 @@ func Make(o Observed) Plan {
 	p.history = readHistory(&p.Observed)
 	for i := range p.Operations {
 		if op := &p.Operations[i]; op.active() {
+			p.running = append(p.running, op)
 			for _, m := range op.Machines {
 				p.busy[m] = op.Name
 			}
@@ -122,6 +127,9 @@ func (p *planner) phases() {
 			continue // the pool writes its phase
 		}
 		r := p.history[m.Name]
+		if p.given[m.Name] {
+			continue // its claim ends in this very plan
+		}
 		phase := p.phaseOf(m, r)
 		if phase != m.Phase || r.installFailures != m.Attempts {
 			p.add(Step{Kind: StepSetPhase, Machine: m.Name, Phase: phase, Attempts: r.installFailures})
@@ -138,9 +146,7 @@ func (p *planner) phaseOf(m *Machine, r *record) v1alpha1.MachinePhase {
 	switch {
 	case entry == v1alpha1.EntryRemove:
 		return v1alpha1.MachineRemoving
-	case leaves && (r.removed || !r.touched):
-		return m.Phase // its claim is freed in this very plan
-	case leaves && r.installed && m.Role == v1alpha1.RoleCompute && !p.Deleting:
+	case leaves && r.installed && !r.lastRemoves && m.Role == v1alpha1.RoleCompute && !p.Deleting:
 		return v1alpha1.MachineDraining
 	case leaves:
 		return v1alpha1.MachineRemoving
@@ -184,12 +190,14 @@ func (p *planner) verify() {
 	if !p.built || p.out.Verified {
 		return
 	}
-	var control []string
+	var control, kept []string
 	for _, m := range p.machines {
 		r := p.history[m.Name]
 		switch {
 		case m.Release != "":
-		case m.Role == v1alpha1.RoleControlPlane && r.installed && !m.Quarantined:
+		case m.Role == v1alpha1.RoleControlPlane && r.installed && m.Quarantined:
+			kept = append(kept, m.Name)
+		case m.Role == v1alpha1.RoleControlPlane && r.installed:
 			control = append(control, m.Name)
 		case m.Role == v1alpha1.RoleCompute && r.active != nil:
 			p.wait(0, "verify waits until operation %s has ended", r.active.Name)
@@ -201,8 +209,10 @@ func (p *planner) verify() {
 		}
 	}
 	switch {
+	case len(control) == 0 && len(kept) > 0:
+		p.allowed(RuleNoQuarantined, true, "verify needs a control plane machine, and %s is in quarantine; `slipway machine release %s`", list(kept), kept[0])
 	case len(control) == 0:
-		return
+		p.wait(0, "verify waits for a control plane machine")
 	case !p.Reachable:
 		p.wait(0, "verify waits until the API server answers")
 	case !p.AddonsApplied:
@@ -217,7 +227,6 @@ func (p *planner) runVerify(control []string) {
 	for i := range p.Operations {
 		if op := &p.Operations[i]; op.EntryPoint == v1alpha1.EntryVerify {
 			if op.active() {
-				p.wait(0, "operation %s runs", op.Name)
 				return
 			}
 			failed, last = failed+1, op

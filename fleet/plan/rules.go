@@ -14,6 +14,7 @@ const (
 	RuleContentKnown   = "content_version_known"
 	RuleContentStays   = "content_version_unchanged"
 	RuleOnePerMachine  = "one_operation_per_machine"
+	RuleNoQuarantined  = "no_operation_in_quarantine"
 	RuleOnePerCluster  = "one_operation_per_cluster_unless_disjoint"
 	RuleControlFirst   = "control_plane_before_workers"
 	RuleControlStays   = "control_plane_stays"
@@ -42,6 +43,7 @@ func Rules() []Rule {
 		{RuleContentKnown, "an operation runs only with the content that built the cluster", false},
 		{RuleContentStays, "the content of a cluster is not changed", false},
 		{RuleOnePerMachine, "two operations never run on one machine", false},
+		{RuleNoQuarantined, "no operation runs on a machine in quarantine", false},
 		{RuleOnePerCluster, "an operation on etcd or the control plane runs alone in its cluster", true},
 		{RuleControlFirst, "workers join when the control plane is there and answers", false},
 		{RuleControlStays, "etcd and the control plane of a running cluster are not removed", false},
