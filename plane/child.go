@@ -90,7 +90,7 @@ func (c *child) runOnce() error {
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", c.name, err)
 	}
-	process, err := identify(command.Process.Pid)
+	process, err := Identify(command.Process.Pid)
 	if err == nil {
 		err = c.register.set(c.name, process)
 	}

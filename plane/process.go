@@ -18,32 +18,32 @@ import (
 
 const processFile = "processes.json"
 
-// identity names a process for ever: a pid is given again, a pid with its start time and boot is not.
-type identity struct {
+// Process names a process for ever: a pid is given again, a pid with its start time and boot is not.
+type Process struct {
 	PID int `json:"pid"`
 	// Start is when it started, in clock ticks after boot.
 	Start uint64 `json:"start"`
 	Boot  string `json:"boot"`
 }
 
-// identify reads who a living process is.
-func identify(pid int) (identity, error) {
+// Identify reads who a living process is.
+func Identify(pid int) (Process, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return identity{}, fmt.Errorf("reading the boot id: %w", err)
+		return Process{}, fmt.Errorf("reading the boot id: %w", err)
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return identity{}, fmt.Errorf("looking at process %d: %w", pid, err)
+		return Process{}, fmt.Errorf("looking at process %d: %w", pid, err)
 	}
 	start, state, err := parseStat(stat)
 	if err != nil {
-		return identity{}, fmt.Errorf("looking at process %d: %w", pid, err)
+		return Process{}, fmt.Errorf("looking at process %d: %w", pid, err)
 	}
 	if state == 'Z' {
-		return identity{}, fmt.Errorf("looking at process %d: %w", pid, fs.ErrNotExist)
+		return Process{}, fmt.Errorf("looking at process %d: %w", pid, fs.ErrNotExist)
 	}
-	return identity{PID: pid, Start: start, Boot: string(bytes.TrimSpace(boot))}, nil
+	return Process{PID: pid, Start: start, Boot: string(bytes.TrimSpace(boot))}, nil
 }
 
 // parseStat takes the start time and the state from /proc/<pid>/stat; the name in brackets may hold anything.
@@ -60,14 +60,14 @@ func parseStat(stat []byte) (start uint64, state byte, err error) {
 	return start, fields[0][0], err
 }
 
-// alive says whether that very process, and no other that got its pid, still runs.
-func (i identity) alive() bool {
-	now, err := identify(i.PID)
+// Alive says whether that very process, and no other that got its pid, still runs.
+func (i Process) Alive() bool {
+	now, err := Identify(i.PID)
 	return err == nil && now == i
 }
 
-// end kills that very process and waits until it is gone.
-func (i identity) end(ctx context.Context) error {
+// End sends a signal to that very process and waits until it is gone; no error when it is gone already.
+func (i Process) End(ctx context.Context, signal unix.Signal) error {
 	handle, err := unix.PidfdOpen(i.PID, 0) // holds on to the process: from here its pid cannot become another's
 	if errors.Is(err, unix.ESRCH) {
 		return nil
@@ -76,10 +76,10 @@ func (i identity) end(ctx context.Context) error {
 		return fmt.Errorf("opening process %d: %w", i.PID, err)
 	}
 	defer unix.Close(handle)
-	if !i.alive() {
+	if !i.Alive() {
 		return nil
 	}
-	if err := unix.PidfdSendSignal(handle, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := unix.PidfdSendSignal(handle, signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("ending process %d: %w", i.PID, err)
 	}
 	for {
@@ -100,11 +100,11 @@ func (i identity) end(ctx context.Context) error {
 type register struct {
 	path string
 	mu   sync.Mutex
-	seen map[string]identity
+	seen map[string]Process
 }
 
 func openRegister(dir string) (*register, error) {
-	r := &register{path: filepath.Join(dir, processFile), seen: map[string]identity{}}
+	r := &register{path: filepath.Join(dir, processFile), seen: map[string]Process{}}
 	data, err := os.ReadFile(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
@@ -124,10 +124,10 @@ func (r *register) clean(ctx context.Context) ([]string, error) {
 	defer cancel()
 	var ended []string
 	for name, process := range r.seen {
-		if !process.alive() {
+		if !process.Alive() {
 			continue
 		}
-		if err := process.end(ctx); err != nil {
+		if err := process.End(ctx, unix.SIGKILL); err != nil {
 			return ended, fmt.Errorf("ending %s that an earlier slipway left: %w", name, err)
 		}
 		ended = append(ended, name)
@@ -135,14 +135,14 @@ func (r *register) clean(ctx context.Context) ([]string, error) {
 	return ended, r.forgetAll()
 }
 
-func (r *register) set(name string, process identity) error {
+func (r *register) set(name string, process Process) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen[name] = process
 	return r.write()
 }
 
-func (r *register) get(name string) (identity, bool) {
+func (r *register) get(name string) (Process, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	process, ok := r.seen[name]

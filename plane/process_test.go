@@ -32,7 +32,7 @@ func TestParseStat(t *testing.T) {
 }
 
 // sleeper starts a process that a test may end; it is reaped at the end of the test.
-func sleeper(t *testing.T) (identity, <-chan struct{}) {
+func sleeper(t *testing.T) (Process, <-chan struct{}) {
 	t.Helper()
 	command := exec.Command("sleep", "600")
 	if err := command.Start(); err != nil {
@@ -47,7 +47,7 @@ func sleeper(t *testing.T) (identity, <-chan struct{}) {
 		_ = command.Process.Kill()
 		<-ended
 	})
-	who, err := identify(command.Process.Pid)
+	who, err := Identify(command.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestRegisterClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, process := range map[string]identity{"etcd": left, "kube-apiserver": reused, "gone": {PID: 1 << 22, Start: 1, Boot: left.Boot}} {
+	for name, process := range map[string]Process{"etcd": left, "kube-apiserver": reused, "gone": {PID: 1 << 22, Start: 1, Boot: left.Boot}} {
 		if err := r.set(name, process); err != nil {
 			t.Fatal(err)
 		}
@@ -77,10 +77,10 @@ func TestRegisterClean(t *testing.T) {
 		t.Errorf("clean = %v, %v; want etcd alone", cleaned, err)
 	}
 	<-ended
-	if left.alive() {
+	if left.Alive() {
 		t.Error("the process that was left still runs")
 	}
-	if !stranger.alive() {
+	if !stranger.Alive() {
 		t.Error("a stranger with a recorded pid was ended")
 	}
 	if again, err := openRegister(dir); err != nil || len(again.seen) != 0 {
