@@ -1,17 +1,14 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
-
 	"github.com/slipway-dev/slipway/lab"
+	"github.com/spf13/cobra"
 )
 
 type labRow struct {
@@ -85,19 +82,6 @@ func printLabs(out io.Writer, format string, rows []labRow) error {
 	return table.Flush()
 }
 
-func printObject(out io.Writer, format string, value any) error {
-	marshal := yaml.Marshal
-	if format == "json" {
-		marshal = func(v any) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }
-	}
-	data, err := marshal(value)
-	if err != nil {
-		return fmt.Errorf("printing: %w", err)
-	}
-	_, err = fmt.Fprintln(out, strings.TrimRight(string(data), "\n"))
-	return err
-}
-
 func newLabMachinesCommand(opts *lab.Options) *cobra.Command {
 	var output, labels string
 	manifest := lab.ManifestOptions{}
@@ -116,7 +100,7 @@ func newLabMachinesCommand(opts *lab.Options) *cobra.Command {
 			if manifest.Labels, err = parseLabels(labels); err != nil {
 				return err
 			}
-			return printMachines(cmd.OutOrStdout(), output, l, manifest)
+			return printLabMachines(cmd.OutOrStdout(), output, l, manifest)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml (objects to apply, with the private key) or wide")
@@ -141,7 +125,7 @@ func parseLabels(text string) ([][2]string, error) {
 	return labels, nil
 }
 
-func printMachines(out io.Writer, format string, l *lab.Lab, manifest lab.ManifestOptions) error {
+func printLabMachines(out io.Writer, format string, l *lab.Lab, manifest lab.ManifestOptions) error {
 	switch format {
 	case "json":
 		return printObject(out, format, l.Machines())
