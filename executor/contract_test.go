@@ -417,8 +417,11 @@ func files(t *testing.T, dir string) string {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
-		if err != nil || d.IsDir() && d.Name() == "secrets" {
-			return errors.Join(err, filepath.SkipDir)
+		if err == nil && d.IsDir() && d.Name() == "secrets" {
+			return filepath.SkipDir
+		}
+		if err != nil {
+			return err
 		}
 		fmt.Fprintln(&text, path)
 		if d.Type().IsRegular() {

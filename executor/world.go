@@ -137,7 +137,7 @@ func (w *World) end(name string, phase Phase, message string) error {
 	now := time.Now()
 	changes := w.advance(now)
 	if !r.phase().Finished() {
-		if err := w.journal.write(record{At: now, End: &ending{Name: name, Phase: phase, Message: message}}); err != nil {
+		if err := w.journal.write(record{At: now, End: &namedEnding{Name: name, ending: ending{Phase: phase, Message: message}}}); err != nil {
 			w.mu.Unlock()
 			return fmt.Errorf("ending run %s: %w", name, err)
 		}

@@ -25,14 +25,14 @@ type record struct {
 	At     time.Time                            `json:"at,omitzero"`
 	Hosts  map[string]map[string]*simulatedHost `json:"hosts,omitempty"` // of all clusters, first line only
 	Start  *simulatedRun                        `json:"start,omitempty"`
-	End    *ending                              `json:"end,omitempty"`
+	End    *namedEnding                         `json:"end,omitempty"`
 	Remove string                               `json:"remove,omitempty"`
 }
 
-type ending struct {
-	Name    string `json:"name"`
-	Phase   Phase  `json:"phase"`
-	Message string `json:"message,omitempty"`
+// namedEnding is how a run was ended from outside.
+type namedEnding struct {
+	Name string `json:"name"`
+	ending
 }
 
 func (j *journal) write(r record) error {
