@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -130,11 +131,8 @@ func (b *Builder) assemble(ctx context.Context) (*assembly, error) {
 		Format: FormatV1, Kubernetes: b.recipe.Kubernetes, OS: "linux", Architecture: architecture(), Toolchain: toolchain,
 		Recipe: recipeDigest, ImageRepository: b.recipe.ImageRepository, Distribution: b.recipe.Distribution,
 	}}
-	// In the order of the recipe, so that the programs others wait for come first.
-	for _, name := range b.recipe.toolNames() {
-		if _, err := b.Binary(ctx, name); err != nil {
-			return nil, err
-		}
+	if err := b.compileAll(ctx); err != nil {
+		return nil, err
 	}
 	for _, fill := range []func(context.Context, *assembly) error{b.addPrograms, b.addImages, b.addPackages, b.addLicences, b.addDescription} {
 		if err := fill(ctx, a); err != nil {
@@ -142,6 +140,33 @@ func (b *Builder) assemble(ctx context.Context) (*assembly, error) {
 		}
 	}
 	return a, nil
+}
+
+// compileAll compiles two modules at a time: the programs of one module share packages, which two
+// go commands would both compile, while linking alone leaves a core idle.
+func (b *Builder) compileAll(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	modules := make(chan recipeModule)
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			for m := range modules {
+				for _, t := range m.Tools {
+					if _, err := b.Binary(ctx, t.Name); err != nil {
+						cancel(err)
+						break
+					}
+				}
+			}
+		})
+	}
+	for _, m := range b.recipe.Modules {
+		modules <- m
+	}
+	close(modules)
+	group.Wait()
+	return context.Cause(ctx)
 }
 
 func (a *assembly) add(content Content, blob *entry) {

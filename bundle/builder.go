@@ -62,6 +62,8 @@ type Builder struct {
 	goVersion  string
 	onceErr    error
 	moduleLock sync.Mutex
+	// tools holds the entries that this builder has looked up: name -> *entry.
+	tools sync.Map
 }
 
 // NewBuilder makes a Builder; it looks for the recipe and the cache directory, and builds nothing.
@@ -122,9 +124,9 @@ func (b *Builder) step(ctx context.Context, key, step string, fill func(ctx cont
 // toolchain returns the release of the go command, once.
 func (b *Builder) toolchain(ctx context.Context) (string, error) {
 	b.once.Do(func() {
-		out, err := exec.CommandContext(ctx, b.goTool, "env", "GOVERSION").Output()
+		out, err := b.run(ctx, "/", goEnvironment(false), b.goTool, "env", "GOVERSION")
 		if err != nil {
-			b.onceErr = fmt.Errorf("asking %q for its version (building a bundle needs Go on this machine): %w", b.goTool, err)
+			b.onceErr = fmt.Errorf("asking the go command for its version (building a bundle needs Go on this machine): %w", err)
 			return
 		}
 		b.goVersion = strings.TrimSpace(string(out))

@@ -35,7 +35,10 @@ type entryFile struct {
 	SHA256 string `json:"sha256"`
 }
 
-const entryRecord = "entry.json"
+const (
+	entryRecord   = "entry.json"
+	partialPrefix = ".partial-"
+)
 
 // CacheDir resolves the cache directory: the argument, $SLIPWAY_CACHE, or ~/.cache/slipway.
 func CacheDir(dir string) (string, error) {
@@ -103,7 +106,10 @@ func (c *cache) make(ctx context.Context, key, name string, fill func(ctx contex
 	if e, ok := c.get(key); ok {
 		return e, nil
 	}
-	temp, err := os.MkdirTemp(filepath.Join(c.dir, "entries"), ".partial-"+key+"-")
+	if err := c.removePartial(key); err != nil {
+		return nil, err
+	}
+	temp, err := os.MkdirTemp(filepath.Join(c.dir, "entries"), partialPrefix+key+"-")
 	if err != nil {
 		return nil, fmt.Errorf("making a cache entry: %w", err)
 	}
@@ -116,6 +122,20 @@ func (c *cache) make(ctx context.Context, key, name string, fill func(ctx contex
 		return nil, err
 	}
 	return c.commit(temp, key, name, note)
+}
+
+// removePartial removes what a killed build of the same entry left; the caller holds the lock.
+func (c *cache) removePartial(key string) error {
+	left, err := filepath.Glob(filepath.Join(c.dir, "entries", partialPrefix+key+"-*"))
+	if err != nil {
+		return fmt.Errorf("looking for partial cache entries: %w", err)
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("removing a partial cache entry: %w", err)
+		}
+	}
+	return nil
 }
 
 func (c *cache) commit(temp, key, name string, note any) (*entry, error) {

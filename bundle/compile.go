@@ -31,6 +31,18 @@ type compileInputs struct {
 
 // toolEntry returns the cache entry of a program; the file in it has the program's name.
 func (b *Builder) toolEntry(ctx context.Context, name string) (*entry, error) {
+	if e, ok := b.tools.Load(name); ok {
+		return e.(*entry), nil
+	}
+	e, err := b.compileTool(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	b.tools.Store(name, e)
+	return e, nil
+}
+
+func (b *Builder) compileTool(ctx context.Context, name string) (*entry, error) {
 	module, tool, err := b.recipe.tool(name)
 	if err != nil {
 		return nil, err
@@ -150,7 +162,7 @@ func goEnvironment(cgo bool) []string {
 	if cgo {
 		enabled = "1"
 	}
-	return []string{"CGO_ENABLED=" + enabled, "GOOS=linux", "GOARCH=" + architecture(), "GOWORK=off", "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1"}
+	return []string{"CGO_ENABLED=" + enabled, "GOOS=linux", "GOARCH=" + architecture(), "GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1"}
 }
 
 // scratch writes the module of a recipe into a directory of its own under the cache.
