@@ -14,7 +14,11 @@ import (
 	"time"
 )
 
-const cgroupPrefix = "slipway-lab-"
+const (
+	cgroupPrefix = "slipway-lab-"
+	// setupMember holds what works on the lab itself and on no machine.
+	setupMember = "setup"
+)
 
 // killTimeout is how long processes may take to vanish after SIGKILL: the time of one slow disk flush.
 const killTimeout = 30 * time.Second

@@ -77,10 +77,10 @@ func (l *Lab) create(ctx context.Context, spec Spec, images map[bool]string) err
 		return err
 	}
 	l.say("Creating lab %s: %d machines in %s", l.opts.Name, len(l.state.Machines), l.CIDR())
-	if _, err := makeKey(ctx, l.keyPath(), "slipway-lab-"+l.opts.Name); err != nil {
+	if err := l.makeNetwork(ctx); err != nil {
 		return err
 	}
-	if err := l.makeNetwork(ctx); err != nil {
+	if _, err := l.makeKey(ctx, setupMember, l.keyPath(), "slipway-lab-"+l.opts.Name); err != nil {
 		return err
 	}
 	if err := l.bootAll(ctx, images); err != nil {
@@ -90,13 +90,19 @@ func (l *Lab) create(ctx context.Context, spec Spec, images map[bool]string) err
 		return err
 	}
 	l.state.Phase = phaseReady
+	if err := l.save(); err != nil {
+		return err
+	}
 	l.say("Lab %s is ready after %s", l.opts.Name, time.Since(began).Round(100*time.Millisecond))
-	return l.save()
+	return newRegistry(l.host).settle(index, l.opts.Name, l.Dir())
 }
 
 // bootAll makes the disks and boots; as many at once as the host has processors, since copying is what takes time.
 func (l *Lab) bootAll(ctx context.Context, images map[bool]string) error {
 	err := eachMachine(l.state.Machines, runtime.NumCPU(), func(m *machineState) error {
+		if err := l.host.makeCgroups(l.state.Index, m.Name, m.MemoryBytes); err != nil {
+			return err
+		}
 		if err := l.makeDisk(ctx, &m.Machine, images[m.Python]); err != nil {
 			return err
 		}

@@ -120,29 +120,36 @@ func DeleteStale(ctx context.Context) ([]string, error) {
 
 // stale says why a claim is nobody's, or nothing.
 func (c claim) stale() string {
-	if lockHeld(filepath.Join(c.Dir, "lock")) {
-		return ""
-	}
-	data, err := os.ReadFile(filepath.Join(c.Dir, "lab.json"))
-	if err != nil {
-		return "its directory is gone"
-	}
-	s, err := decodeState(data)
+	data, readErr := os.ReadFile(filepath.Join(c.Dir, "lab.json"))
+	s, decodeErr := decodeState(data)
 	switch {
-	case err != nil || s.Index != c.Index:
+	case readErr == nil && decodeErr == nil && s.Index == c.Index && s.Phase == phaseReady:
+		return ""
+	case c.Creator.alive():
+		return ""
+	case readErr != nil:
+		return "its state is gone"
+	case decodeErr != nil || s.Index != c.Index:
 		return "its state does not name it"
-	case s.Phase == phaseCreating:
-		return "its creator died half-way"
 	}
-	return ""
+	return "its creator died half-way"
 }
 
+// removeStale removes a dead lab, and its files as far as they are known to be its own.
 func (r registry) removeStale(ctx context.Context, c claim) error {
+	lock := filepath.Join(c.Dir, "lock")
+	if c.Dir == "" || !exists(lock) {
+		return r.destroyIndex(ctx, c.Index)
+	}
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	unlock, err := lockFile(ctx, lock)
+	if err != nil {
+		return fmt.Errorf("locking dead lab %s: %w", c.Dir, err)
+	}
+	defer unlock()
 	if err := r.destroyIndex(ctx, c.Index); err != nil {
 		return err
-	}
-	if c.Dir == "" || !exists(filepath.Join(c.Dir, "lock")) {
-		return nil
 	}
 	return removeFiles(ctx, c.Dir)
 }

@@ -32,7 +32,7 @@ func (l *Lab) makeDisk(ctx context.Context, m *Machine, image string) error {
 			"sh", disk, root, seed},
 	}
 	for _, argv := range steps {
-		if _, err := run(ctx, "", argv...); err != nil {
+		if _, err := l.runIn(ctx, m.Name, "", argv...); err != nil {
 			return fmt.Errorf("making disk of %s: %w", m.Name, err)
 		}
 	}

@@ -57,14 +57,17 @@ func (l *Lab) PowerOff(ctx context.Context, machine string) error {
 // PowerOn boots a machine from the disk that it had, and returns when its sshd answers. A running machine stays as it is.
 func (l *Lab) PowerOn(ctx context.Context, machine string) error {
 	return l.fault(ctx, machine, faultPower, false, func(m *machineState) error {
-		if m.Process.alive() {
+		if l.hasPower(m) {
 			return nil
 		}
 		if err := l.ensureNetwork(ctx); err != nil {
 			return err
 		}
-		// A machine that died by itself (kill -9 of its supervisor) has left-overs that PowerOff would have taken.
+		// A machine that died by itself has left-overs that PowerOff would have taken.
 		if err := l.stop(ctx, m); err != nil {
+			return err
+		}
+		if err := l.host.makeCgroups(l.state.Index, m.Name, m.MemoryBytes); err != nil {
 			return err
 		}
 		if err := l.start(m); err != nil {
@@ -82,7 +85,10 @@ func (l *Lab) ensureNetwork(ctx context.Context) error {
 	if _, err := newRegistry(l.host).reserve(ctx, l.opts.Name, l.Dir(), l.state.Index); err != nil {
 		return err
 	}
-	return l.makeNetwork(ctx)
+	if err := l.makeNetwork(ctx); err != nil {
+		return err
+	}
+	return newRegistry(l.host).settle(l.state.Index, l.opts.Name, l.Dir())
 }
 
 // Unplug pulls the network cable: the machine sees its link go down.

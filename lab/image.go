@@ -20,7 +20,7 @@ var overlay embed.FS
 const (
 	imageSuite = "bookworm"
 	// imageFormat goes into the image's name: raise it when the way of building changes.
-	imageFormat = "1"
+	imageFormat = "2"
 	// imageSpare is room for the file system's own tables in the smallest image.
 	imageSpare = 128 << 20
 	opsUID     = "1000"
@@ -175,7 +175,7 @@ func makeFilesystem(ctx context.Context, root, image string) error {
 	if err := errors.Join(file.Truncate(bytes+bytes/8+imageSpare), file.Close()); err != nil {
 		return err
 	}
-	_, err = run(ctx, "", "mkfs.ext4", "-q", "-F", "-m", "1", "-O", "metadata_csum_seed", "-E", "lazy_itable_init=0,lazy_journal_init=0",
+	_, err = run(ctx, "", "mkfs.ext4", "-q", "-F", "-m", "1", "-T", "default", "-b", "4096", "-O", "metadata_csum_seed", "-E", "lazy_itable_init=0,lazy_journal_init=0",
 		"-L", "root", "-d", root, image)
 	return err
 }

@@ -182,7 +182,7 @@ func (l *Lab) find(name string) (*machineState, error) {
 func (l *Lab) public(m *machineState) Machine {
 	out := m.Machine
 	out.KeyPath = l.keyPath()
-	out.Running = m.Process.alive()
+	out.Running = l.hasPower(m)
 	out.Faults = append([]string(nil), m.Faults...)
 	return out
 }

@@ -56,18 +56,6 @@ func isFile(file *os.File, path string) bool {
 	return err == nil && os.SameFile(mine, named)
 }
 
-// lockHeld tells whether somebody holds the lock; a file that does not exist is held by nobody.
-func lockHeld(path string) bool {
-	if !exists(path) {
-		return false
-	}
-	file, err := tryLock(path)
-	if file != nil {
-		file.Close()
-	}
-	return file == nil && err == nil
-}
-
 // waitFor asks until the answer is yes, an error, or the end of ctx.
 func waitFor(ctx context.Context, ask func() (bool, error)) error {
 	ticker := time.NewTicker(pollInterval)
@@ -85,11 +73,16 @@ func waitFor(ctx context.Context, ask func() (bool, error)) error {
 	}
 }
 
-// run starts a program and returns what it wrote to its standard output; its complaints become part of the error.
+// run starts a program and returns what it wrote to its standard output; its complaints become part of the error. The program
+// dies with this process.
 func run(ctx context.Context, stdin string, argv ...string) (string, error) {
+	return runWith(ctx, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, stdin, argv)
+}
+
+func runWith(ctx context.Context, attr *syscall.SysProcAttr, stdin string, argv []string) (string, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var stdout, stderr strings.Builder
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = strings.NewReader(stdin), &stdout, &stderr, attr
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("running %s: %w: %s", argv[0], err, tail(stderr.String(), 600))
 	}

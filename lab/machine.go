@@ -32,9 +32,6 @@ func (l *Lab) start(m *machineState) error {
 	if err := os.WriteFile(plan.scriptPath(), []byte(plan.script()), 0o700); err != nil {
 		return fmt.Errorf("writing launcher of %s: %w", m.Name, err)
 	}
-	if err := l.host.makeCgroups(l.state.Index, m.Name, m.MemoryBytes); err != nil {
-		return fmt.Errorf("preparing %s: %w", m.Name, err)
-	}
 	proc, err := l.spawn(m.Name, plan.argv(), filepath.Join(plan.dir, "console.log"))
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", m.Name, err)
@@ -54,21 +51,44 @@ func (l *Lab) spawn(member string, argv []string, logPath string) (process, erro
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// Without a version 2 hierarchy the script alone joins the cgroups, a moment later.
-	if i := slices.IndexFunc(l.host.Hierarchies, func(h Hierarchy) bool { return h.V2 }); i >= 0 {
-		dir, err := os.Open(l.memberDirs(member)[i])
-		if err != nil {
-			return process{}, err
-		}
-		defer dir.Close()
-		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	release, err := l.bornIn(member, cmd.SysProcAttr)
+	if err != nil {
+		return process{}, err
 	}
+	defer release()
 	if err := cmd.Start(); err != nil {
 		return process{}, err
 	}
 	proc := processOf(cmd.Process.Pid)
 	go func() { _ = cmd.Wait() }() // no zombie while this process lives
 	return proc, nil
+}
+
+// runIn is run for a program that belongs to a member (a machine, or the setup of the lab): should this process be killed, what
+// the program has started itself is found in the cgroup.
+func (l *Lab) runIn(ctx context.Context, member, stdin string, argv ...string) (string, error) {
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	release, err := l.bornIn(member, attr)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return runWith(ctx, attr, stdin, argv)
+}
+
+// bornIn makes a process start its life in the member's version 2 cgroup. On a host that has none, the launch script joins the
+// cgroups a moment later.
+func (l *Lab) bornIn(member string, attr *syscall.SysProcAttr) (release func(), err error) {
+	i := slices.IndexFunc(l.host.Hierarchies, func(h Hierarchy) bool { return h.V2 })
+	if i < 0 {
+		return func() {}, nil
+	}
+	dir, err := os.Open(l.memberDirs(member)[i])
+	if err != nil {
+		return nil, fmt.Errorf("opening cgroup: %w", err)
+	}
+	attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
+	return func() { dir.Close() }, nil
 }
 
 // awaitBoot waits until sshd greets, the machine dies, or time is up.
@@ -107,22 +127,51 @@ func (l *Lab) consoleTail(machine string) string {
 	return tail(string(data), 1500)
 }
 
-// leader returns the pid, on the host, of the machine's init.
+// leader returns the pid, on the host, of the machine's init. A machine outlives the death of its supervisor, so what counts
+// is what its cgroups hold.
 func (l *Lab) leader(m *machineState) (int, error) {
-	if m.Process.alive() {
-		pid := strconv.Itoa(m.Process.PID)
-		children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
-		for _, child := range strings.Fields(string(children)) {
-			status, _ := os.ReadFile("/proc/" + child + "/status")
-			for line := range strings.Lines(string(status)) {
-				if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "NSpid:" && fields[2] == "1" {
-					return strconv.Atoi(child)
-				}
-			}
+	pids := childrenOf(m.Process)
+	if len(pids) == 0 {
+		pids = cgroupPIDs(l.memberDirs(m.Name)[:1])
+	}
+	for _, pid := range pids {
+		if isInit(pid) {
+			return pid, nil
 		}
 	}
 	return 0, fmt.Errorf("machine %s of lab %s has no power: slipway lab fault %s/%s power-on",
 		m.Name, l.opts.Name, l.opts.Name, m.Name)
+}
+
+func (l *Lab) hasPower(m *machineState) bool {
+	_, err := l.leader(m)
+	return err == nil
+}
+
+func childrenOf(p process) []int {
+	if !p.alive() {
+		return nil
+	}
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID, p.PID))
+	var children []int
+	for _, field := range strings.Fields(string(data)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			children = append(children, pid)
+		}
+	}
+	return children
+}
+
+// isInit tells whether a process is number 1 of a namespace directly below the host's; a pod's init is one level deeper.
+func isInit(pid int) bool {
+	status, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[0] == "NSpid:" {
+			_, dead := startTime(pid)
+			return len(fields) == 3 && fields[2] == "1" && !dead
+		}
+	}
+	return false
 }
 
 // stop takes the machine's power away: all processes at once, unwritten data lost.

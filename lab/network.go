@@ -35,27 +35,30 @@ func (l *Lab) makeNetwork(ctx context.Context) error {
 	if err := removeNetwork(ctx, index); err != nil {
 		return err
 	}
+	if err := l.host.makeCgroups(index, setupMember, 0); err != nil {
+		return err
+	}
 	path := netnsPath(index)
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return fmt.Errorf("making network namespace: %w", err)
 	}
-	if _, err := run(ctx, "", "unshare", "--net="+path, "true"); err != nil {
+	if _, err := l.runIn(ctx, setupMember, "", "unshare", "--net="+path, "true"); err != nil {
 		return fmt.Errorf("making network namespace: %w", err)
 	}
-	if _, err := run(ctx, bridgePlan(), l.inNet("ip", "-batch", "-")...); err != nil {
+	if _, err := l.runIn(ctx, setupMember, bridgePlan(), l.inNet("ip", "-batch", "-")...); err != nil {
 		return fmt.Errorf("making bridge: %w", err)
 	}
 	// Frames between machines are not the business of a packet filter; the file exists only with br_netfilter loaded.
 	const filter = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 	if exists(filter) {
-		if _, err := run(ctx, "", l.inNet("sh", "-c", "echo 0 > "+filter)...); err != nil {
+		if _, err := l.runIn(ctx, setupMember, "", l.inNet("sh", "-c", "echo 0 > "+filter)...); err != nil {
 			return fmt.Errorf("taking the packet filter off the bridge: %w", err)
 		}
 	}
-	if _, err := run(ctx, uplinkPlan(index, l.Dir()), "ip", "-batch", "-"); err != nil {
+	if _, err := l.runIn(ctx, setupMember, uplinkPlan(index, l.Dir()), "ip", "-batch", "-"); err != nil {
 		return fmt.Errorf("connecting this host to the lab: %w", err)
 	}
-	if _, err := run(ctx, "", l.inNet("ip", "link", "set", uplinkDev, "master", bridgeDev, "up")...); err != nil {
+	if _, err := l.runIn(ctx, setupMember, "", l.inNet("ip", "link", "set", uplinkDev, "master", bridgeDev, "up")...); err != nil {
 		return fmt.Errorf("connecting this host to the lab: %w", err)
 	}
 	return nil

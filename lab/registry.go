@@ -31,6 +31,8 @@ type claim struct {
 	Dir   string `json:"dir"`
 	// Boot is the host's boot id: claims of an earlier boot own nothing.
 	Boot string `json:"boot"`
+	// Creator is who makes the lab, as long as that takes: when it dies, the lab is dead.
+	Creator process `json:"creator"`
 }
 
 func newRegistry(host Host) registry {
@@ -65,11 +67,20 @@ func (r registry) reserve(ctx context.Context, name, dir string, wanted int) (in
 		return 0, fmt.Errorf("no free network for lab %s: %d of %d in use; see slipway lab delete --stale",
 			name, len(taken), lastIndex)
 	}
-	data, err := json.Marshal(claim{Index: index, Name: name, Dir: dir, Boot: bootID()})
+	return index, r.write(claim{Index: index, Name: name, Dir: dir, Boot: bootID(), Creator: processOf(os.Getpid())})
+}
+
+// settle notes that the lab no longer depends on its creator.
+func (r registry) settle(index int, name, dir string) error {
+	return r.write(claim{Index: index, Name: name, Dir: dir, Boot: bootID()})
+}
+
+func (r registry) write(c claim) error {
+	data, err := json.Marshal(c)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return index, writeAtomically(r.claimPath(index), append(data, '\n'), 0o600)
+	return writeAtomically(r.claimPath(c.Index), append(data, '\n'), 0o600)
 }
 
 func (r registry) release(index int) error {

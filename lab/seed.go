@@ -62,13 +62,13 @@ func (l *Lab) writeSeed(ctx context.Context, m *Machine, dir string) error {
 			return err
 		}
 	}
-	m.HostKey, err = makeKey(ctx, filepath.Join(dir, "etc/ssh/ssh_host_ed25519_key"), m.Hostname)
+	m.HostKey, err = l.makeKey(ctx, m.Name, filepath.Join(dir, "etc/ssh/ssh_host_ed25519_key"), m.Hostname)
 	return err
 }
 
 // makeKey makes an ed25519 key pair without passphrase and returns the public half as in known_hosts.
-func makeKey(ctx context.Context, path, comment string) (string, error) {
-	if _, err := run(ctx, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path); err != nil {
+func (l *Lab) makeKey(ctx context.Context, member, path, comment string) (string, error) {
+	if _, err := l.runIn(ctx, member, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path); err != nil {
 		return "", fmt.Errorf("making key: %w", err)
 	}
 	public, err := os.ReadFile(path + ".pub")
