@@ -1,0 +1,126 @@
+"""Module slipway_files. See DOCUMENTATION."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.slipway import Trouble, read, remove, write
+
+DOCUMENTATION = """
+module: slipway_files
+short_description: All configuration files of a role in one task
+description:
+  - Writes files in one step each and makes directories, removes files and directory trees. One task where twenty would be.
+options:
+  files:
+    description: Files with their content.
+    type: list
+    elements: dict
+    default: []
+    options:
+      path: {description: Absolute path., type: path, required: true}
+      content: {description: Content., type: str, required: true}
+      mode: {description: Mode in octal., type: str, default: "0644"}
+  secrets: {description: Files with mode 0600 by path; their content is in no log and no result., type: dict, default: {}}
+  blocks:
+    description: Lines between two marks of Slipway in files that others write too, by path; an empty block takes the marks away as well.
+    type: dict
+    default: {}
+  directories: {description: Directories with their mode in octal by path., type: dict, default: {}}
+  absent: {description: Files and directory trees that are not to be there., type: list, elements: path, default: []}
+author: Slipway
+"""
+
+EXAMPLES = """
+- name: Configure
+  slipway_files:
+    directories: {/etc/etcd/pki: "0700"}
+    files: [{path: /etc/etcd/etcd.yaml, content: "{{ lookup('template', 'etcd.yaml.j2') }}"}]
+    secrets: "{{ etcd_files }}"
+"""
+
+RETURN = """
+paths: {description: What was written or removed., type: list, returned: always}
+"""
+
+
+BEGIN, END = "# begin slipway", "# end slipway"
+
+
+def make_directory(path: str, mode: int, check: bool) -> bool:
+    """Makes a directory with this mode; tells whether it was not so."""
+    if os.path.isdir(path) and os.stat(path).st_mode & 0o7777 == mode:
+        return False
+    if not check:
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
+    return True
+
+
+def delete(path: str, check: bool) -> bool:
+    """Deletes a file or a tree; tells whether it was there."""
+    if not os.path.lexists(path):
+        return False
+    if not check:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            remove(path)
+    return True
+
+
+def put_block(path: str, block: str, check: bool) -> bool:
+    """Makes the marked part of a file be this block; tells whether it was not."""
+    before = read(path) or b""
+    lines = before.decode().splitlines()
+    if BEGIN in lines and END in lines:
+        lines[lines.index(BEGIN):lines.index(END) + 1] = []
+    wanted = lines + ([BEGIN, *block.strip().splitlines(), END] if block.strip() else [])
+    content = ("\n".join(wanted) + "\n").encode() if wanted else b""
+    if content == before:
+        return False
+    if not check:
+        # In place: such a file may be a mount of its own and cannot be replaced.
+        with open(path, "wb") as f:
+            f.write(content)
+    return True
+
+
+def apply(params: dict, check: bool) -> list[str]:
+    """Does everything; names what was not so."""
+    paths = [d for d, mode in params["directories"].items() if make_directory(d, int(mode, 8), check)]
+    for f in params["files"]:
+        if write(f["path"], f["content"].encode(), int(f["mode"], 8), check):
+            paths.append(f["path"])
+    for path, content in params["secrets"].items():
+        if write(path, content.encode(), 0o600, check):
+            paths.append(path)
+    paths += [path for path, block in params["blocks"].items() if put_block(path, block, check)]
+    return paths + [p for p in params["absent"] if delete(p, check)]
+
+
+def main() -> None:
+    """Runs the module."""
+    file_options = {"path": {"type": "path", "required": True}, "content": {"type": "str", "required": True},
+                    "mode": {"type": "str", "default": "0644"}}
+    module = AnsibleModule(
+        argument_spec={
+            "files": {"type": "list", "elements": "dict", "default": [], "options": file_options},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "blocks": {"type": "dict", "default": {}},
+            "directories": {"type": "dict", "default": {}},
+            "absent": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        paths = apply(module.params, module.check_mode)
+    except (Trouble, OSError, LookupError) as e:
+        module.fail_json(msg=f"writing files: {e}")
+    module.exit_json(changed=bool(paths), paths=paths)
+
+
+if __name__ == "__main__":
+    main()

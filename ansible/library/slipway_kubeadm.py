@@ -1,0 +1,123 @@
+"""Module slipway_kubeadm. See DOCUMENTATION."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.slipway import STATE, Trouble, remove, succeeds, write
+
+DOCUMENTATION = """
+module: slipway_kubeadm
+short_description: kubeadm init or join, from where an earlier attempt ended
+description:
+  - Waits until the named addresses take connections, then runs kubeadm with a configuration that is never kept on the disk of the host.
+  - An attempt that was cut off is gone through again; kubeadm keeps what is there. A node that has its own credentials has joined.
+options:
+  phase: {description: What to do., type: str, choices: [init, join], required: true}
+  configuration: {description: The kubeadm configuration in YAML., type: str, required: true}
+  wait_for: {description: Addresses with ports that must take connections first., type: list, elements: str, default: []}
+  wait_seconds: {description: How long that may take., type: int, default: 120}
+  timeout_seconds: {description: How long kubeadm may take., type: int, default: 420}
+author: Slipway
+"""
+
+EXAMPLES = """
+- name: Join
+  slipway_kubeadm: {phase: join, configuration: "{{ kubernetes_join_configuration[slipway_machine] }}", wait_for: ["api.shop.example:6443"]}
+"""
+
+RETURN = """
+seconds: {description: How long kubeadm took., type: float, returned: always}
+"""
+
+CONFIGURATION = "/run/slipway/kubeadm.yaml"
+# What an attempt of ours that was cut off leaves; on a host without such an attempt it is a leftover of somebody else.
+OWN_TRACES = ["Port-6443", "Port-10250", "Port-10257", "Port-10259", "DirAvailable--etc-kubernetes-manifests"]
+OWN_TRACES += ["FileAvailable--etc-kubernetes-" + f for f in (
+    "manifests-kube-apiserver.yaml", "manifests-kube-controller-manager.yaml", "manifests-kube-scheduler.yaml",
+    "kubelet.conf", "bootstrap-kubelet.conf", "pki-ca.crt")]
+KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
+CLIENT_CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+SECRET = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}|(?<=sha256:)[0-9a-f]{64}")
+
+
+def wait_for(addresses: list[str], seconds: int) -> None:
+    """Waits until all addresses take connections."""
+    deadline = time.monotonic() + seconds
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        while True:
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
+                break
+            except OSError as e:
+                if time.monotonic() > deadline:
+                    raise Trouble(f"{address} does not answer after {seconds} s: {e}") from e
+            time.sleep(0.2)
+
+
+def complaint(output: str) -> str:
+    """What kubeadm says is wrong, without tokens."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "[ERROR" in line or line.startswith(("error", "couldn't"))]
+    return SECRET.sub("…", " | ".join((errors or lines)[-6:]))
+
+
+def kubeadm(params: dict) -> float:
+    """Runs kubeadm; tells how many seconds it took."""
+    write(CONFIGURATION, params["configuration"].encode(), 0o600)
+    words = ["kubeadm", params["phase"], "--config", CONFIGURATION]
+    if not write(os.path.join(STATE, "units", "kubeadm-" + params["phase"]), b"begun\n", 0o600):
+        words.append("--ignore-preflight-errors=" + ",".join(OWN_TRACES))
+    started = time.monotonic()
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=params["timeout_seconds"], check=False,
+                              env={**os.environ, "KUBECONFIG": "", "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"})
+    except subprocess.TimeoutExpired as e:
+        raise Trouble(f"kubeadm {params['phase']} did not end within {params['timeout_seconds']} s: "
+                      + complaint(e.stdout.decode(errors="replace") if isinstance(e.stdout, bytes) else e.stdout or "")) from e
+    finally:
+        remove(CONFIGURATION)
+    if done.returncode != 0:
+        raise Trouble(f"kubeadm {params['phase']} ended with {done.returncode}: " + complaint(done.stdout))
+    return round(time.monotonic() - started, 1)
+
+
+def joined() -> bool:
+    """Tells whether an earlier attempt got as far as credentials of the node's own; then only its tail may be missing."""
+    if not (os.path.exists(KUBELET_CONF) and os.path.exists(CLIENT_CERTIFICATE)):
+        return False
+    remove("/etc/kubernetes/bootstrap-kubelet.conf")
+    return succeeds("systemctl", "enable", "--now", "kubelet.service")
+
+
+def main() -> None:
+    """Runs the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "phase": {"type": "str", "choices": ["init", "join"], "required": True},
+            "configuration": {"type": "str", "required": True, "no_log": True},
+            "wait_for": {"type": "list", "elements": "str", "default": []},
+            "wait_seconds": {"type": "int", "default": 120},
+            "timeout_seconds": {"type": "int", "default": 420},
+        },
+    )
+    params = module.params
+    try:
+        wait_for(params["wait_for"], params["wait_seconds"])
+        if params["phase"] == "join" and joined():
+            module.exit_json(changed=False, seconds=0.0)
+        seconds = kubeadm(params)
+    except (Trouble, OSError) as e:
+        module.fail_json(msg=str(e))
+    module.exit_json(changed=True, seconds=seconds)
+
+
+if __name__ == "__main__":
+    main()
