@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
-	"github.com/slipway-dev/slipway/bundle"
 	"github.com/slipway-dev/slipway/certs"
 )
 
@@ -34,8 +33,8 @@ type Input struct {
 	Etcd         []Host
 	// PKI is the PKI of the cluster with a certificate for each etcd member. remove, check, os and container-runtime need none.
 	PKI certs.Cluster
-	// Bundle is the manifest of the bundle whose digest is Cluster.BundleDigest.
-	Bundle *bundle.Manifest
+	// Bundle is what has to be known of the bundle whose digest is Cluster.BundleDigest.
+	Bundle Bundle
 	// Mirrors are URLs of bundle servers in the order to try them, MirrorCA the PEM of their authority.
 	Mirrors  []string
 	MirrorCA []byte
@@ -43,6 +42,22 @@ type Input struct {
 	Nodes []string
 	// Addons are rendered manifests for the entry point addons.
 	Addons []Addon
+}
+
+// Bundle is what has to be known of a bundle.
+type Bundle struct {
+	// ImageRepository is the prefix of its images.
+	ImageRepository string
+	// VerifyImage is the image that verify runs.
+	VerifyImage string
+	// Contents are its role archives by name.
+	Contents map[string]Content
+}
+
+// Content is one role archive of a bundle.
+type Content struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
 }
 
 // Host is one machine and its part in the cluster.

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"strings"
+
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 )
 
@@ -145,9 +147,15 @@ func (o *Operation) active() bool {
 	return true
 }
 
+// blockedBy begins the message of a host that failed because of another host (its API server, its etcd).
+const blockedBy = "blocked: "
+
 // on is how an operation stands on a machine of it.
 func (o *Operation) on(machine string) Result {
 	if r, ok := o.Results[machine]; ok && r.Result != "" {
+		if r.Result == v1alpha1.HostFailed && strings.HasPrefix(r.Message, blockedBy) {
+			r.Result = v1alpha1.HostPending
+		}
 		return r
 	}
 	if o.Phase == v1alpha1.OperationSucceeded {
