@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"cmd":              {"cli", "console"},
 	"cli":              {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "kube", "lab", "plane", "ssh"},
 	"fleet":            {"api", "executor", "fleet", "kube"},
-	"fleet/controller": {"api", "executor", "fleet/addon", "fleet/host", "fleet/inventory", "fleet/plan", "fleet/remote", "kube", "certs"},
+	"fleet/controller": {"api", "bundle", "executor", "fleet/addon", "fleet/host", "fleet/inventory", "fleet/plan", "fleet/remote", "kube", "certs"},
 	"fleet/plan":       {"api"},
 	"fleet/inventory":  {"api", "certs", "fleet/plan"},
 	"fleet/addon":      {"api"},
