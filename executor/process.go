@@ -294,7 +294,7 @@ func (p *Process) Remove(ctx context.Context, name string) error {
 	if !r.phase().Finished() {
 		return fmt.Errorf("removing run %s: %w", name, ErrNotFinished)
 	}
-	if err := r.remove(); err != nil {
+	if err := r.remove(ctx); err != nil {
 		return fmt.Errorf("removing run %s: %w", name, err)
 	}
 	p.mu.Lock()

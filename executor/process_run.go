@@ -289,9 +289,12 @@ func (r *processRun) cancel(ctx context.Context) error {
 }
 
 // remove deletes everything; a run that is half removed is not there for the next operator.
-func (r *processRun) remove() error {
+func (r *processRun) remove(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := sweep(ctx, r.dir, ""); err != nil { // the supervisor may be on its last line
+		return err
+	}
 	if err := os.RemoveAll(filepath.Join(r.dir, dirSecrets)); err != nil {
 		return err
 	}
