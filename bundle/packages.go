@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -9,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -24,42 +27,125 @@ type aptPackage struct {
 	SHA256  string
 }
 
-// packages downloads the distribution packages that a bare host lacks. Their versions are those
-// of this machine's package lists: a mirror keeps only the newest, so a recipe cannot pin them;
-// the manifest records what was taken.
+// packages downloads the distribution packages that a bare host lacks. A mirror keeps only the
+// newest versions, so a recipe cannot pin them: those of the package lists are taken, which are
+// fetched into the cache once, and the manifest records them. When the mirror has moved on since
+// then, the lists are fetched again.
 func (b *Builder) packages(ctx context.Context) ([]aptPackage, *entry, error) {
 	if err := checkDistribution("/etc/os-release", b.recipe.Distribution); err != nil {
 		return nil, nil, err
 	}
-	wanted, err := b.packageNames(ctx)
+	unlock, err := b.cache.lock(ctx, "package-lists")
 	if err != nil {
 		return nil, nil, err
 	}
-	args := append([]string{"download", "--print-uris", "-qq"}, wanted...)
-	out, err := b.run(ctx, "/", aptEnvironment(), "apt-get", args...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("looking up distribution packages (are the package lists there? apt-get update): %w", err)
-	}
-	list, err := parseURIs(string(out))
+	defer unlock()
+	releases, err := b.listReleases()
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := contentKey([]any{"packages/1", b.recipe.Distribution, list})
+	var stale error
+	if len(releases) > 0 {
+		list, e, err := b.listedPackages(ctx, releases)
+		if err == nil || ctx.Err() != nil {
+			return list, e, err
+		}
+		stale = err
+	}
+	if err := b.fetchLists(ctx); err != nil {
+		return nil, nil, errors.Join(stale, err)
+	}
+	if releases, err = b.listReleases(); err != nil {
+		return nil, nil, err
+	}
+	return b.listedPackages(ctx, releases)
+}
+
+// listReleases identifies the fetched package lists by the digests of their signed releases.
+func (b *Builder) listReleases() ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(b.aptLists(), "*InRelease"))
+	if err != nil {
+		return nil, fmt.Errorf("reading package lists: %w", err)
+	}
+	var releases []string
+	for _, file := range files {
+		sum, _, err := digestFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading package lists: %w", err)
+		}
+		releases = append(releases, filepath.Base(file)+" "+sum)
+	}
+	return releases, nil
+}
+
+// listedPackages takes what the fetched package lists name.
+func (b *Builder) listedPackages(ctx context.Context, releases []string) ([]aptPackage, *entry, error) {
+	key, err := contentKey([]any{"packages/2", b.recipe.Distribution, b.recipe.Packages, architecture(), releases})
 	if err != nil {
 		return nil, nil, err
 	}
 	e, err := b.step(ctx, key, "downloading distribution packages", func(ctx context.Context, dir string) (any, error) {
-		return nil, b.downloadPackages(ctx, dir, list)
+		wanted, err := b.packageNames(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out, err := b.apt(ctx, "/", "apt-get", append([]string{"download", "--print-uris", "-qq"}, wanted...)...)
+		if err != nil {
+			return nil, fmt.Errorf("looking up distribution packages: %w", err)
+		}
+		list, err := parseURIs(string(out))
+		if err != nil {
+			return nil, err
+		}
+		return list, b.downloadPackages(ctx, dir, list)
 	})
-	return list, e, err
+	if err != nil {
+		return nil, nil, err
+	}
+	var list []aptPackage
+	if err := json.Unmarshal(e.Note, &list); err != nil {
+		return nil, nil, fmt.Errorf("reading cache entry of the packages: %w", err)
+	}
+	return list, e, nil
+}
+
+func (b *Builder) aptLists() string { return filepath.Join(b.cache.dir, "apt", "lists") }
+
+// fetchLists asks the sources of this machine for their package lists; it changes nothing of the
+// machine's own and needs no root.
+func (b *Builder) fetchLists(ctx context.Context) error {
+	const step = "fetching package lists"
+	start := time.Now()
+	b.options.Progress(Event{Step: step, State: StepStarted})
+	for _, dir := range []string{b.aptLists(), filepath.Join(b.cache.dir, "apt", "cache")} {
+		if err := os.MkdirAll(filepath.Join(dir, "partial"), 0o755); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+	}
+	_, err := b.apt(ctx, "/", "apt-get", "update", "-qq", "--error-on=any")
+	event := Event{Step: step, State: StepFinished, Elapsed: time.Since(start)}
+	if err != nil {
+		event.State = StepFailed
+		// Half a list must not be taken for a whole one by the next build.
+		err = errors.Join(fmt.Errorf("%s: %w", step, err), os.RemoveAll(b.aptLists()))
+	}
+	b.options.Progress(event)
+	return err
+}
+
+// apt runs an apt program on lists and a cache of our own.
+func (b *Builder) apt(ctx context.Context, dir, program string, args ...string) ([]byte, error) {
+	args = append(args, "-o", "Dir::State::lists="+b.aptLists(), "-o", "Dir::Cache="+filepath.Join(b.cache.dir, "apt", "cache"),
+		"-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=true")
+	return b.run(ctx, dir, []string{"LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}, program, args...)
 }
 
 func (b *Builder) downloadPackages(ctx context.Context, dir string, list []aptPackage) error {
-	args := []string{"download", "-qq", "-o", "APT::Sandbox::User=root"}
+	args := []string{"download", "-qq"}
 	for _, p := range list {
 		args = append(args, p.Name+"="+p.Version)
 	}
-	if _, err := b.run(ctx, dir, aptEnvironment(), "apt-get", args...); err != nil {
+	if _, err := b.apt(ctx, dir, "apt-get", args...); err != nil {
 		return err
 	}
 	for _, p := range list {
@@ -98,14 +184,12 @@ func (b *Builder) packageNames(ctx context.Context) ([]string, error) {
 func (b *Builder) packageClosure(ctx context.Context, names []string) ([]string, error) {
 	args := append([]string{"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts",
 		"--no-breaks", "--no-replaces", "--no-enhances"}, names...)
-	out, err := b.run(ctx, "/", aptEnvironment(), "apt-cache", args...)
+	out, err := b.apt(ctx, "/", "apt-cache", args...)
 	if err != nil {
 		return nil, fmt.Errorf("resolving distribution packages: %w", err)
 	}
 	return parseDepends(string(out)), nil
 }
-
-func aptEnvironment() []string { return []string{"LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"} }
 
 // parseDepends keeps the lines that name a real package: those of relations are indented, and
 // virtual packages stand in angle brackets.
