@@ -36,6 +36,9 @@ const (
 	RoleLabel = "fleet.slipway.dev/role"
 	// EntryPointLabel holds the entry point of an Operation.
 	EntryPointLabel = "fleet.slipway.dev/entry-point"
+	// HomeNamespaceLabel on an Operation names the namespace of its cluster and machines where it is not its own: operations that
+	// clean up after a namespace that is being deleted are made in FreezeNamespace.
+	HomeNamespaceLabel = "fleet.slipway.dev/namespace"
 	// Finalizer keeps an object until its hosts are clean and its claims are free.
 	Finalizer = "fleet.slipway.dev/clean"
 	// DeleteFirstAnnotation on a Machine marks it as the first to leave when its set shrinks.
