@@ -30,16 +30,13 @@ func newLabDoctorCommand(opts *lab.Options) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
+	outputFlag(cmd, &output, "json", "yaml")
 	return cmd
 }
 
 func printFindings(out io.Writer, format string, findings []lab.Finding) error {
 	if format == "json" || format == "yaml" {
 		return printObject(out, format, findings)
-	}
-	if format != "" {
-		return fmt.Errorf("-o %q: use json or yaml", format)
 	}
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "CHECK\tSTATE\tDETAIL\tMEND")

@@ -38,7 +38,7 @@ func newLabListCommand(opts *lab.Options) *cobra.Command {
 			return printLabs(cmd.OutOrStdout(), output, rows)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml or wide")
+	outputFlag(cmd, &output, "json", "yaml", "wide")
 	return cmd
 }
 
@@ -56,12 +56,8 @@ func rowOf(l *lab.Lab) labRow {
 }
 
 func printLabs(out io.Writer, format string, rows []labRow) error {
-	switch format {
-	case "json", "yaml":
+	if format == "json" || format == "yaml" {
 		return printObject(out, format, rows)
-	case "", "wide":
-	default:
-		return fmt.Errorf("-o %q: use json, yaml or wide", format)
 	}
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tSTATE\tMACHINES\tNETWORK\tAGE"+map[bool]string{true: "\tSSH CONFIG"}[format == "wide"])
@@ -88,6 +84,8 @@ func newLabMachinesCommand(opts *lab.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "machines NAME",
 		Short: "List a lab's machines; -o yaml prints Machine objects and their SSH Secret for kubectl apply",
+		Long: `List a lab's machines. -o yaml prints what kubectl apply and slipway machine add take: a Secret with the lab's private key and one
+Machine per machine but the bastion.`,
 		Example: `  slipway lab machines dev -o wide
   slipway lab machines dev -o yaml --namespace harbor --labels pool=general | kubectl apply -f -`,
 		Args:              cobra.ExactArgs(1),
@@ -103,7 +101,7 @@ func newLabMachinesCommand(opts *lab.Options) *cobra.Command {
 			return printLabMachines(cmd.OutOrStdout(), output, l, manifest)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml (objects to apply, with the private key) or wide")
+	outputFlag(cmd, &output, "json", "yaml", "wide")
 	cmd.Flags().StringVarP(&manifest.Namespace, "namespace", "n", "default", "namespace of the objects")
 	cmd.Flags().StringVar(&manifest.SecretName, "secret-name", "", "name of the SSH Secret (default NAME-ssh)")
 	cmd.Flags().StringVar(&labels, "labels", "", "labels of every Machine: key=value,key=value")
@@ -136,9 +134,6 @@ func printLabMachines(out io.Writer, format string, l *lab.Lab, manifest lab.Man
 		}
 		_, err = io.WriteString(out, text)
 		return err
-	case "", "wide":
-	default:
-		return fmt.Errorf("-o %q: use json, yaml or wide", format)
 	}
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tHOSTNAME\tADDRESS\tPORT\tUSER\tPOWER\tFAULTS"+map[bool]string{true: "\tDISK\tPYTHON\tMAC\tHOST KEY"}[format == "wide"])

@@ -55,6 +55,7 @@ func (h Host) cgroupIndices() []int {
 
 // makeCgroups makes a member's directories in every hierarchy and gives them what they need to hold a process.
 func (h Host) makeCgroups(index int, member string, memoryBytes int64) error {
+	limited := memoryBytes == 0
 	for _, hierarchy := range h.Hierarchies {
 		parent := hierarchy.Mount
 		for _, dir := range []string{hierarchy.labCgroup(index), filepath.Join(hierarchy.labCgroup(index), member)} {
@@ -63,9 +64,14 @@ func (h Host) makeCgroups(index int, member string, memoryBytes int64) error {
 			}
 			parent = dir
 		}
-		if err := limitMemory(hierarchy, parent, memoryBytes); err != nil {
+		done, err := limitMemory(parent, memoryBytes)
+		if err != nil {
 			return err
 		}
+		limited = limited || done
+	}
+	if !limited {
+		return errors.New("limiting memory: no hierarchy has the memory controller; see slipway lab doctor")
 	}
 	return nil
 }
@@ -113,20 +119,19 @@ func enableControllers(dir string) error {
 	return nil
 }
 
-func limitMemory(hierarchy Hierarchy, dir string, limit int64) error {
-	if limit == 0 {
-		return nil
-	}
+// limitMemory says whether the directory could take the limit.
+func limitMemory(dir string, limit int64) (done bool, err error) {
 	for _, file := range []string{"memory.limit_in_bytes", "memory.max"} {
 		path := filepath.Join(dir, file)
-		if _, err := os.Stat(path); err != nil {
+		if limit == 0 || !exists(path) {
 			continue
 		}
 		if err := os.WriteFile(path, []byte(strconv.FormatInt(limit, 10)), 0o644); err != nil {
-			return fmt.Errorf("limiting memory in %s: %w", hierarchy.Name, err)
+			return false, fmt.Errorf("limiting memory: %w", err)
 		}
+		done = true
 	}
-	return nil
+	return done, nil
 }
 
 // cgroupPIDs returns every process below the directories.

@@ -34,8 +34,8 @@ func (l *Lab) Create(ctx context.Context, spec Spec) (err error) {
 		return fmt.Errorf("locking lab %s: %w", l.opts.Name, err)
 	}
 	defer unlock()
-	if exists(l.statePath()) {
-		return fmt.Errorf("lab %s: %w: slipway lab delete %s", l.opts.Name, fs.ErrExist, l.opts.Name)
+	if err := l.makeRoom(ctx); err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -46,6 +46,21 @@ func (l *Lab) Create(ctx context.Context, spec Spec) (err error) {
 		}
 	}()
 	return l.create(ctx, spec, images)
+}
+
+// makeRoom refuses to replace a lab, and removes one whose creation was killed: the lock is held, so nobody makes it.
+func (l *Lab) makeRoom(ctx context.Context) error {
+	if !exists(l.statePath()) {
+		return nil
+	}
+	if err := l.load(); err != nil || l.state.Phase == phaseReady {
+		return errors.Join(fmt.Errorf("lab %s: %w: slipway lab delete %s", l.opts.Name, fs.ErrExist, l.opts.Name), err)
+	}
+	l.say("Removing lab %s, whose creation was killed", l.opts.Name)
+	if err := l.removeRuntime(ctx); err != nil {
+		return err
+	}
+	return removeFilesBut(ctx, l.Dir(), "lock")
 }
 
 // images returns the image with and the one without Python, as far as the lab needs them.

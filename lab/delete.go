@@ -29,6 +29,18 @@ func (l *Lab) Delete(ctx context.Context) error {
 
 // destroy removes all that carries the lab's index, then its files. The lab's lock is held.
 func (l *Lab) destroy(ctx context.Context) error {
+	if err := l.removeRuntime(ctx); err != nil {
+		return err
+	}
+	if err := removeFiles(ctx, l.Dir()); err != nil {
+		return fmt.Errorf("deleting lab %s: %w", l.opts.Name, err)
+	}
+	l.say("Lab %s is gone", l.opts.Name)
+	return nil
+}
+
+// removeRuntime removes what lives outside the lab's directory.
+func (l *Lab) removeRuntime(ctx context.Context) error {
 	registry := newRegistry(l.host)
 	claims, err := registry.claims()
 	if err != nil {
@@ -42,10 +54,6 @@ func (l *Lab) destroy(ctx context.Context) error {
 			}
 		}
 	}
-	if err := removeFiles(ctx, l.Dir()); err != nil {
-		return fmt.Errorf("deleting lab %s: %w", l.opts.Name, err)
-	}
-	l.say("Lab %s is gone", l.opts.Name)
 	return nil
 }
 
@@ -74,13 +82,30 @@ func (r registry) destroyIndex(ctx context.Context, index int) error {
 }
 
 func removeFiles(ctx context.Context, dir string) error {
+	if err := removeFilesBut(ctx, dir, "lock"); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// removeFilesBut empties a lab's directory but for one entry.
+func removeFilesBut(ctx context.Context, dir, keep string) error {
 	if err := unmountBelow(dir); err != nil {
 		return err
 	}
 	if err := releaseDisks(ctx, dir); err != nil {
 		return err
 	}
-	return os.RemoveAll(dir)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		if entry.Name() != keep {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 // DeleteStale removes what dead runs left on this host, from any data directory: claims without a lab, creations whose
@@ -138,7 +163,8 @@ func (c claim) stale() string {
 // removeStale removes a dead lab, and its files as far as they are known to be its own.
 func (r registry) removeStale(ctx context.Context, c claim) error {
 	lock := filepath.Join(c.Dir, "lock")
-	if c.Dir == "" || !exists(lock) {
+	isLab := filepath.Base(filepath.Dir(c.Dir)) == "labs" && validateLabName(filepath.Base(c.Dir)) == nil
+	if !isLab || !exists(lock) {
 		return r.destroyIndex(ctx, c.Index)
 	}
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)

@@ -31,6 +31,9 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("%s: %s: exit code %d: %s", e.Machine, strings.Join(quoteAll(e.Command), " "), e.Code, tail(e.Stderr, 600))
 }
 
+// ExitCode returns the command's exit code.
+func (e *ExitError) ExitCode() int { return e.Code }
+
 // Streams connects a command to its caller. Nil means nothing, as in os/exec.
 type Streams struct {
 	In       io.Reader
@@ -88,9 +91,11 @@ func (l *Lab) consoleArgv(m *machineState, command []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The members' own payload directory exists where version 2 forbids processes beside child cgroups.
+	// Where version 2 forbids processes beside child cgroups, the command gets a child of its own.
 	script := "cd /; for dir in " + strings.Join(quoteAll(l.memberDirs(m.Name)), " ") +
-		`; do [ ! -d "$dir/payload" ] || dir=$dir/payload; echo 0 > "$dir/cgroup.procs"; done; target=$1; shift; ` +
+		`; do [ ! -d "$dir/payload" ] || dir=$dir/payload; ` +
+		`[ -z "$(cat "$dir/cgroup.subtree_control" 2>/dev/null)" ] || { dir=$dir/console; mkdir -p "$dir"; }; ` +
+		`echo 0 > "$dir/cgroup.procs"; done; target=$1; shift; ` +
 		`exec nsenter --target "$target" --mount --uts --ipc --net --pid --cgroup --root --wd ` +
 		`env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C "$@"`
 	return append([]string{"/bin/sh", "-euc", script, "sh", strconv.Itoa(leader)}, command...), nil

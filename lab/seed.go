@@ -18,15 +18,15 @@ type seedFile struct {
 }
 
 // seedFiles are the files that make a machine different from its image. Pure.
-func seedFiles(l *Lab, m Machine, machineID, authorizedKey string) []seedFile {
-	login := "Port " + fmt.Sprint(m.Port) + "\n"
-	if bastion := hostAddress(l.state.Index, bastionOctet); l.state.Spec.Bastion && !m.Bastion {
-		login += "# Only the bastion gets in.\nAllowUsers *@" + bastion + "\n"
+func seedFiles(index int, bastion bool, m Machine, machineID, authorizedKey string) []seedFile {
+	login := fmt.Sprintf("Port %d\n", m.Port)
+	if bastion && !m.Bastion {
+		login += "# Only the bastion gets in.\nAllowUsers *@" + hostAddress(index, bastionOctet) + "\n"
 	}
 	hosts := "127.0.0.1 localhost\n::1 localhost\n" + m.Address + " " + m.Hostname + "\n"
 	// Nothing answers there; programs that insist on a name server find a well-formed file.
-	resolver := "nameserver " + gatewayAddress(l.state.Index) + "\n"
-	network := fmt.Sprintf("MAC=%s\nADDRESS=%s/24\nGATEWAY=%s\n", m.MAC, m.Address, gatewayAddress(l.state.Index))
+	resolver := "nameserver " + gatewayAddress(index) + "\n"
+	network := fmt.Sprintf("MAC=%s\nADDRESS=%s/24\nGATEWAY=%s\n", m.MAC, m.Address, gatewayAddress(index))
 	return []seedFile{
 		{"etc/hostname", 0o644, m.Hostname + "\n"},
 		{"etc/hosts", 0o644, hosts},
@@ -49,7 +49,7 @@ func (l *Lab) writeSeed(ctx context.Context, m *Machine, dir string) error {
 	if err != nil {
 		return fmt.Errorf("reading the lab's public key: %w", err)
 	}
-	for _, file := range seedFiles(l, *m, hex.EncodeToString(id), string(authorized)) {
+	for _, file := range seedFiles(l.state.Index, l.state.Spec.Bastion, *m, hex.EncodeToString(id), string(authorized)) {
 		path := filepath.Join(dir, file.path)
 		parent := os.FileMode(0o755)
 		if strings.HasSuffix(filepath.Dir(path), ".ssh") {

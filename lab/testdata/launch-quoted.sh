@@ -1,0 +1,35 @@
+#!/bin/sh
+# Boots dev-m1. Written and run by slipway lab, which makes the cgroups and the network first:
+#   nsenter --net=/run/slipway-lab/7.net unshare --mount --propagation private /bin/sh '/srv/my labs/it'\''s/machines/m1/boot.sh'
+set -eu
+
+# Every hierarchy, or two machines share one and kill each other's pods.
+echo 0 > /sys/fs/cgroup/slipway-lab-7/m1/cgroup.procs
+
+# This namespace must not keep the network of another lab alive.
+for net in /run/slipway-lab/*.net; do
+  umount "$net" || true
+done
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs -o mode=0700 tmpfs /run/systemd/nspawn
+
+# Freed by the kernel when the last process of the machine is gone.
+mount -o loop,noatime '/srv/my labs/it'\''s/machines/m1/disk.img' '/srv/my labs/it'\''s/machines/m1/root'
+
+exec env SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 SYSTEMD_NSPAWN_USE_CGNS=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 \
+  systemd-nspawn --quiet \
+  --boot \
+  --register=no \
+  --keep-unit \
+  --console=read-only \
+  '--directory=/srv/my labs/it'\''s/machines/m1/root' \
+  --machine=m1 \
+  --hostname=dev-m1 \
+  --network-bridge=br0 \
+  --capability=all \
+  --private-users=no \
+  '--system-call-filter=@keyring bpf add_key keyctl' \
+  --bind=/dev/kmsg \
+  --resolv-conf=off \
+  --timezone=off \
+  --link-journal=no
