@@ -144,7 +144,7 @@ func (c *simulatedCluster) stop() {
 // begin waits for the latency, asks who has joined and leaves the mutex locked when there is no error.
 func (c *simulatedCluster) begin(ctx context.Context) error {
 	o := &c.owner.options
-	if err := wait(ctx, o.Latency); err != nil {
+	if err := pause(ctx, o.Latency); err != nil {
 		return fmt.Errorf("calling cluster %s: %w: %w", c.target.Key, ErrUnreachable, err)
 	}
 	joined := o.Joined(c.target)
@@ -215,7 +215,7 @@ func (c *simulatedCluster) fire() {
 	c.owner.options.OnChange(c.target.Key)
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
