@@ -6,10 +6,21 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestDev(t *testing.T) {
 	s := newSite(t, 4)
+	before := map[string][]string{}
+	for _, m := range s.lab.Machines() {
+		before[m.Name] = s.snapshot(m.Name)
+	}
+	defer func() {
+		for _, m := range s.lab.Machines() {
+			t.Log(m.Name, cmp.Diff(before[m.Name], s.snapshot(m.Name)))
+		}
+	}()
 	for _, entry := range strings.Fields(os.Getenv("ENTRY")) {
 		names := append(append(append([]string{}, s.etcd...), s.planes...), s.workers...)
 		if entry == "scale" {

@@ -45,11 +45,8 @@ def references(archive: str) -> list[str]:
 
 def import_one(archive: str) -> list[str]:
     """Imports one archive and pins its images."""
-    run(*CTR, "images", "import", archive)
-    found = references(archive)
-    for reference in found:
-        run(*CTR, "images", "label", reference, "io.cri-containerd.pinned=pinned")
-    return found
+    run(*CTR, "images", "import", "--label", "io.cri-containerd.pinned=pinned", archive)
+    return references(archive)
 
 
 def missing(names: list[str], contents: dict) -> list[str]:

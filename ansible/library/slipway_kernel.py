@@ -28,7 +28,7 @@ EXAMPLES = """
 
 RETURN = """
 set: {description: What was loaded, set or written., type: list, returned: always}
-skipped: {description: What this kernel refused, only with O(lenient=true)., type: list, returned: always}
+refused: {description: What this kernel refused, only with O(lenient=true)., type: list, returned: always}
 """
 
 
@@ -38,7 +38,7 @@ class Kernel:
     def __init__(self, lenient: bool, check: bool):
         self.lenient, self.check = lenient, check
         self.set: list[str] = []
-        self.skipped: list[str] = []
+        self.refused: list[str] = []
 
     def load(self, module: str) -> None:
         """Loads a module unless it is there."""
@@ -69,7 +69,7 @@ class Kernel:
         """Notes a refusal, or gives up."""
         if not self.lenient:
             raise Trouble(f"setting {what}: {error}")
-        self.skipped.append(what)
+        self.refused.append(what)
 
     def keep(self, path: str, lines: list[str]) -> None:
         """Writes a file for the next boot."""
@@ -94,7 +94,7 @@ def main() -> None:
     if params["state"] == "absent":
         found = [f for f in files if read(f) is not None]
         gone = found if module.check_mode else [f for f in found if remove(f)]
-        module.exit_json(changed=bool(gone), set=gone, skipped=[])
+        module.exit_json(changed=bool(gone), set=gone, refused=[])
     kernel = Kernel(params["lenient"], module.check_mode)
     try:
         for name in params["modules"]:
@@ -105,7 +105,7 @@ def main() -> None:
         kernel.keep(files[1], [f"{n} = {v}" for n, v in params["sysctls"].items()])
     except (Trouble, OSError) as e:
         module.fail_json(msg=str(e))
-    module.exit_json(changed=bool(kernel.set), set=kernel.set, skipped=kernel.skipped)
+    module.exit_json(changed=bool(kernel.set), set=kernel.set, refused=kernel.refused)
 
 
 if __name__ == "__main__":

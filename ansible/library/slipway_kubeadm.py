@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import STATE, Trouble, remove, succeeds, write
+from ansible.module_utils.slipway import ENVIRONMENT, STATE, Trouble, remove, succeeds, write
 
 DOCUMENTATION = """
 module: slipway_kubeadm
@@ -22,6 +22,7 @@ options:
   configuration: {description: The kubeadm configuration in YAML., type: str, required: true}
   wait_for: {description: Addresses with ports that must take connections first., type: list, elements: str, default: []}
   wait_seconds: {description: How long that may take., type: int, default: 120}
+  wait_blocked: {description: Whether another host is to blame when they do not; the message then begins with C(blocked)., type: bool, default: false}
   timeout_seconds: {description: How long kubeadm may take., type: int, default: 420}
 author: Slipway
 """
@@ -46,7 +47,7 @@ CLIENT_CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 SECRET = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}|(?<=sha256:)[0-9a-f]{64}")
 
 
-def wait_for(addresses: list[str], seconds: int) -> None:
+def wait_for(addresses: list[str], seconds: int, prefix: str) -> None:
     """Waits until all addresses take connections."""
     deadline = time.monotonic() + seconds
     for address in addresses:
@@ -57,7 +58,7 @@ def wait_for(addresses: list[str], seconds: int) -> None:
                 break
             except OSError as e:
                 if time.monotonic() > deadline:
-                    raise Trouble(f"{address} does not answer after {seconds} s: {e}") from e
+                    raise Trouble(f"{prefix}{address} does not answer after {seconds} s: {e}") from e
             time.sleep(0.2)
 
 
@@ -78,7 +79,7 @@ def kubeadm(params: dict) -> float:
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=params["timeout_seconds"], check=False,
-                              env={**os.environ, "KUBECONFIG": "", "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"})
+                              env={**os.environ, **ENVIRONMENT, "KUBECONFIG": ""})
     except subprocess.TimeoutExpired as e:
         raise Trouble(f"kubeadm {params['phase']} did not end within {params['timeout_seconds']} s: "
                       + complaint(e.stdout.decode(errors="replace") if isinstance(e.stdout, bytes) else e.stdout or "")) from e
@@ -105,12 +106,13 @@ def main() -> None:
             "configuration": {"type": "str", "required": True, "no_log": True},
             "wait_for": {"type": "list", "elements": "str", "default": []},
             "wait_seconds": {"type": "int", "default": 120},
+            "wait_blocked": {"type": "bool", "default": False},
             "timeout_seconds": {"type": "int", "default": 420},
         },
     )
     params = module.params
     try:
-        wait_for(params["wait_for"], params["wait_seconds"])
+        wait_for(params["wait_for"], params["wait_seconds"], "blocked: " if params["wait_blocked"] else "")
         if params["phase"] == "join" and joined():
             module.exit_json(changed=False, seconds=0.0)
         seconds = kubeadm(params)

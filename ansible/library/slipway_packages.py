@@ -7,7 +7,7 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import Trouble, run, succeeds
+from ansible.module_utils.slipway import ENVIRONMENT, Trouble, run, succeeds
 from ansible.module_utils.slipway_content import Mirrors, delete_files, forget, install, record, recorded
 
 DOCUMENTATION = """
@@ -35,7 +35,6 @@ RETURN = """
 packages: {description: Names of the packages that were installed or purged., type: list, returned: always}
 """
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGE = "package "
 # Another dpkg (unattended upgrades, for one) may hold the lock for a while.
 LOCK_SECONDS = 180
@@ -46,7 +45,7 @@ def dpkg(*words: str) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            run("dpkg", "--force-unsafe-io", *words, env={"DEBIAN_FRONTEND": "noninteractive", "PATH": PATH})
+            run("dpkg", "--force-unsafe-io", *words, env={"DEBIAN_FRONTEND": "noninteractive"})
             return
         except Trouble as e:
             if "lock" not in str(e) or time.monotonic() > deadline:
@@ -103,7 +102,7 @@ def take_away(name: str) -> list[str]:
 
 def lacking(commands: list[str]) -> list[str]:
     """Commands that are not there."""
-    return [c for c in commands if not shutil.which(c, path=PATH)]
+    return [c for c in commands if not shutil.which(c, path=ENVIRONMENT["PATH"])]
 
 
 def main() -> None:

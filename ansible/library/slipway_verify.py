@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import Trouble, run
+from ansible.module_utils.slipway import ENVIRONMENT, Trouble, run
 
 DOCUMENTATION = """
 module: slipway_verify
@@ -117,7 +118,7 @@ class Cluster:
         deadline = max(5, self.left() - 5)
         command = ["kubectl", "--kubeconfig", self.params["kubeconfig"], "--namespace", self.namespace, "exec", f"probe-{number}", "--",
                    "/probe", "check", "-deadline", f"{deadline}s", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=deadline + 10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=deadline + 10, check=False, env={**os.environ, **ENVIRONMENT})
         results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if done.returncode != 0 and all(r["ok"] for r in results):
             raise Trouble(f"running the check on {self.params['nodes'][number]}: {done.stderr.strip().splitlines()[-1:]}")

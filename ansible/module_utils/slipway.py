@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 
 STATE = "/var/lib/slipway"
+# kubectl would otherwise leave a cache in the home of root.
+ENVIRONMENT = {"LC_ALL": "C", "KUBECACHEDIR": "/run/slipway/kubectl", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 class Trouble(Exception):
@@ -62,8 +64,7 @@ def remove(path: str) -> bool:
 def run(*words: str, data: bytes | None = None, timeout: int = 600, env: dict | None = None) -> str:
     """Output of a command; Trouble with the last lines that it printed when it fails."""
     try:
-        done = subprocess.run(words, input=data, capture_output=True, timeout=timeout, check=False,
-                              stdin=subprocess.DEVNULL if data is None else None, env={**os.environ, **(env or {}), "LC_ALL": "C"})
+        done = subprocess.run(words, input=data or b"", capture_output=True, timeout=timeout, check=False, env={**os.environ, **ENVIRONMENT, **(env or {})})
     except FileNotFoundError as e:
         raise Trouble(f"{words[0]} is not on this host") from e
     except subprocess.TimeoutExpired as e:
@@ -76,4 +77,4 @@ def run(*words: str, data: bytes | None = None, timeout: int = 600, env: dict | 
 
 def succeeds(*words: str) -> bool:
     """Tells whether a command ends with 0."""
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, env={**os.environ, **ENVIRONMENT}).returncode == 0

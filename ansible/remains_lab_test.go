@@ -1,0 +1,34 @@
+//go:build lab
+
+package ansible
+
+import (
+	"slices"
+	"strings"
+)
+
+// look lists what a machine holds: files, mounts, devices, routes, packet filter, processes, units and cgroups. What every
+// running system changes by itself (logs, caches, the lease of the host) is left out.
+const look = `
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/log/journal -o -path /var/cache -o -path /var/lib/dpkg \
+  -o -path /var/lib/slipway/lease.json -o -path /var/lib/slipway/lock -o -path /var/lib/systemd -o -path /var/lib/apt \) -prune -o -printf 'file %p\n'
+find /run -xdev \( -path /run/systemd -o -path /run/udev -o -path /run/user -o -path /run/sudo -o -path /run/log \) -prune -o -printf 'file %p\n'
+awk '{print "mount", $2}' /proc/mounts | grep -v ' /run/user' | grep -v '/run/credentials'
+ip -o link | awk '{print "link", $2}'
+ip route show table all | sed 's/^/route /'
+ip rule | sed 's/^/rule /'
+cat /proc/net/ip_tables_names 2>/dev/null | sed 's/^/table /'
+for p in /proc/[0-9]*; do readlink $p/exe | sed 's/^/process /'; done | grep -vE 'process (/usr/bin/(dash|bash|find|sudo|readlink|sed|grep|sort|mawk|python3.11|sleep)|/usr/sbin/sshd|/usr/lib/systemd/systemd(-executor)?|/usr/bin/\(sd-pam\))'
+systemctl list-unit-files --no-legend --type=service,socket,timer,path | awk '{print "unit", $1, $2}'
+ls -d /sys/fs/cgroup/*/* | grep -E 'kube|container' | sed 's/^/cgroup /'
+systemctl list-units --failed --no-legend --plain | awk '{print "failed", $1}'
+`
+
+// snapshot is what a machine holds, sorted. The list of rules needs nft, which the machine may lack now: it is read on the
+// outside of packages, through the kernel's own list of tables.
+func (s *site) snapshot(name string) []string {
+	s.t.Helper()
+	lines := strings.Split(strings.TrimSpace(s.on(name, "sh", "-c", look)), "\n")
+	slices.Sort(lines)
+	return slices.Compact(lines)
+}
