@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -282,18 +280,17 @@ func newOperationLogsCommand() *cobra.Command {
 	return cmd
 }
 
-// runsDir is where the process executor keeps its runs.
-func runsDir(dir string) (string, error) {
+// operationLogger finds who keeps the text of an operation: the process executor's files, here.
+func operationLogger(o *v1alpha1.Operation, dir string) (executor.Logger, error) {
+	if o.Status.Executor != "" && o.Status.Executor != "Process" {
+		return nil, fmt.Errorf("operation %s was run by the executor %s, which keeps no text here", o.Name, o.Status.Executor)
+	}
 	if dir == "" {
 		home, err := homeDir()
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		dir = home
 	}
-	runs := filepath.Join(dir, "runs")
-	if _, err := os.Stat(runs); err != nil {
-		return "", fmt.Errorf("finding the logs: %w (name the operator's directory with --dir)", err)
-	}
-	return runs, nil
+	return executor.RunLogs{Dir: dir}, nil
 }

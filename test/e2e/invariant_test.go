@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	"github.com/slipway-dev/slipway/executor"
 	"github.com/slipway-dev/slipway/lab"
 )
 
@@ -42,41 +43,21 @@ func clean(t *testing.T, l *lab.Lab, machine string) {
 	}
 }
 
-// jobEvent is what counts of an event that ansible-runner wrote.
-type jobEvent struct {
-	Event string `json:"event"`
-	Data  struct {
-		Host string   `json:"host"`
-		Role string   `json:"role"`
-		Task string   `json:"task"`
-		Tags []string `json:"-"`
-		Res  struct {
-			Changed bool `json:"changed"`
-		} `json:"res"`
-	} `json:"event_data"`
-}
-
 // changedTwice lists the tasks that reported a change on one host more than once within the runs of one operation over all its attempts.
 func changedTwice(t *testing.T, home string, operations []v1alpha1.Operation, restartable func(task string) bool) []string {
 	t.Helper()
 	var twice []string
 	for _, o := range operations {
 		counts := map[string]int{}
-		files, err := filepath.Glob(filepath.Join(home, "runs", string(o.UID)+"-*", "artifacts", "*", "job_events", "*.json"))
+		files, err := filepath.Glob(filepath.Join(home, "runs", string(o.UID)+"-*", "events.jsonl"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range files {
-			text, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var e jobEvent
-			if err := json.Unmarshal(text, &e); err != nil {
-				continue // the event that a killed run was writing
-			}
-			if e.Event == "runner_on_ok" && e.Data.Res.Changed && !restartable(e.Data.Task) {
-				counts[fmt.Sprintf("%s: %s: %s : %s", o.Name, e.Data.Host, e.Data.Role, e.Data.Task)]++
+			for _, e := range events(t, f) {
+				if e.Kind == executor.KindChanged && !restartable(e.Task) {
+					counts[fmt.Sprintf("%s: %s: %s : %s", o.Name, e.Host, e.Role, e.Task)]++
+				}
 			}
 		}
 		for task, n := range counts {
@@ -87,6 +68,23 @@ func changedTwice(t *testing.T, home string, operations []v1alpha1.Operation, re
 	}
 	sort.Strings(twice)
 	return twice
+}
+
+// events reads what a run wrote; the last line of a killed one may be half.
+func events(t *testing.T, file string) []executor.Event {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []executor.Event
+	for _, line := range strings.Split(string(text), "\n") {
+		var e executor.Event
+		if json.Unmarshal([]byte(line), &e) == nil {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // watchClaims fails the test when a machine changes hands without going through the pool, or is seen in two clusters.
