@@ -195,18 +195,7 @@ func verifyFiles(r io.Reader, c Content) error {
 		if err != nil {
 			return fmt.Errorf("reading role archive: %w", err)
 		}
-		if err := checkPath(strings.TrimSuffix(header.Name, "/")); err != nil {
-			return err
-		}
-		if header.Typeflag == tar.TypeDir && header.Mode&0o022 == 0 {
-			continue
-		}
-		f, ok := want[header.Name]
-		if !ok || header.Typeflag != tar.TypeReg {
-			return fmt.Errorf("%q: not a file that the manifest lists", header.Name)
-		}
-		delete(want, header.Name)
-		if err := verifyFile(reader, header, f); err != nil {
+		if err := verifyEntry(reader, header, want); err != nil {
 			return err
 		}
 	}
@@ -214,6 +203,22 @@ func verifyFiles(r io.Reader, c Content) error {
 		return fmt.Errorf("%q: listed in the manifest, missing in the archive", name)
 	}
 	return nil
+}
+
+// verifyEntry checks one entry and takes it from the files that are wanted.
+func verifyEntry(r io.Reader, header *tar.Header, want map[string]File) error {
+	if err := checkPath(strings.TrimSuffix(header.Name, "/")); err != nil {
+		return err
+	}
+	if header.Typeflag == tar.TypeDir && header.Mode&0o022 == 0 {
+		return nil
+	}
+	f, ok := want[header.Name]
+	if !ok || header.Typeflag != tar.TypeReg {
+		return fmt.Errorf("%q: not a file that the manifest lists", header.Name)
+	}
+	delete(want, header.Name)
+	return verifyFile(r, header, f)
 }
 
 func verifyFile(r io.Reader, header *tar.Header, want File) error {

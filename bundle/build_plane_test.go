@@ -67,6 +67,12 @@ func checkManifest(t *testing.T, b *Bundle) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("contents (-want +got):\n%s", diff)
 	}
+	checkLicences(t, m)
+	checkDescription(t, b)
+}
+
+func checkLicences(t *testing.T, m *Manifest) {
+	t.Helper()
 	for _, c := range m.Components {
 		if c.Licence == noAssertion {
 			t.Errorf("component %s has no licence", c.Name)
@@ -77,6 +83,10 @@ func checkManifest(t *testing.T, b *Bundle) {
 			}
 		}
 	}
+}
+
+func checkDescription(t *testing.T, b *Bundle) {
+	t.Helper()
 	accepted := map[string]string{
 		"kube-apiserver": "service-cluster-ip-range", "kube-controller-manager": "cluster-cidr", "kube-scheduler": "config",
 		"kube-proxy": "proxy-mode", "kubelet": "node-ip", "etcd": "initial-cluster",

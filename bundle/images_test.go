@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
@@ -50,6 +51,11 @@ func TestWriteImage(t *testing.T) {
 	if digest, err := image.ConfigName(); err != nil || digest.String() != id {
 		t.Errorf("id %s, the archive says %s (%v)", id, digest, err)
 	}
+	checkLayer(t, image)
+}
+
+func checkLayer(t *testing.T, image v1.Image) {
+	t.Helper()
 	layers, err := image.Layers()
 	if err != nil || len(layers) != 1 {
 		t.Fatalf("%d layers, %v", len(layers), err)

@@ -26,7 +26,7 @@ const (
 // licencesContent collects the licence files of every module that is linked into a program of the
 // bundle, and lists the programs with their modules for the manifest.
 func (b *Builder) licencesContent(ctx context.Context) (Content, *entry, []Component, error) {
-	inputs := []any{"licences/1"}
+	inputs := []any{"licences/2"}
 	for _, name := range b.recipe.shippedTools() {
 		e, err := b.toolEntry(ctx, name)
 		if err != nil {
@@ -95,22 +95,9 @@ func (b *Builder) collectLicences(ctx context.Context, dir string) ([]Component,
 }
 
 func (b *Builder) dependencies(ctx context.Context, m recipeModule, t recipeTool, dir string) ([]Dependency, error) {
-	var list []Dependency
-	for _, s := range m.System {
-		if t.Language == languageC && !s.C {
-			continue
-		}
-		version, err := systemVersion(ctx, s.Package)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, Dependency{Module: s.Name, Version: version, Licence: s.Licence})
-		if err := copyFile(filepath.Join("/usr/share/doc", s.Package, "copyright"), filepath.Join(dir, s.Name+"@"+version, "copyright")); err != nil {
-			return nil, err
-		}
-	}
-	if t.Language == languageC {
-		return list, nil
+	list, err := systemDependencies(ctx, m, t, dir)
+	if err != nil || t.Language == languageC {
+		return list, err
 	}
 	e, err := b.toolEntry(ctx, t.Name)
 	if err != nil {
@@ -134,6 +121,26 @@ func (b *Builder) dependencies(ctx context.Context, m recipeModule, t recipeTool
 			return nil, err
 		}
 		list = append(list, Dependency{Module: dep.Path, Version: dep.Version, Licence: licence})
+	}
+	return list, nil
+}
+
+// systemDependencies are the distribution's libraries that are linked in.
+func systemDependencies(ctx context.Context, m recipeModule, t recipeTool, dir string) ([]Dependency, error) {
+	var list []Dependency
+	for _, s := range m.System {
+		// A module without cgo links them into its programs in C alone.
+		if t.Language != languageC && !m.CGO {
+			continue
+		}
+		version, err := systemVersion(ctx, s.Package)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Dependency{Module: s.Name, Version: version, Licence: s.Licence})
+		if err := copyFile(filepath.Join("/usr/share/doc", s.Package, "copyright"), filepath.Join(dir, s.Name+"@"+version, "copyright")); err != nil {
+			return nil, err
+		}
 	}
 	return list, nil
 }

@@ -50,8 +50,6 @@ type recipeSystem struct {
 	Name    string `json:"name"`
 	Package string `json:"package"`
 	Licence string `json:"licence"`
-	// C says that programs in C link it as well.
-	C bool `json:"c,omitempty"`
 }
 
 // recipeDescribe names the program that describes the others, the components that it is asked

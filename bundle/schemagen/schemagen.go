@@ -82,6 +82,18 @@ func generate(t reflect.Type, above []reflect.Type) (*Node, error) {
 		return nil, fmt.Errorf("%s.%s decodes itself and its form is not known here", t.PkgPath(), t.Name())
 	}
 	switch t.Kind() {
+	case reflect.Slice:
+		return generateSlice(t, above)
+	case reflect.Map:
+		return generateMap(t, above)
+	case reflect.Struct:
+		return generateStruct(t, above)
+	}
+	return scalar(t)
+}
+
+func scalar(t reflect.Type) (*Node, error) {
+	switch t.Kind() {
 	case reflect.Bool:
 		return &Node{Type: "boolean"}, nil
 	case reflect.String:
@@ -92,12 +104,6 @@ func generate(t reflect.Type, above []reflect.Type) (*Node, error) {
 		return &Node{Type: "integer", Minimum: new(int64)}, nil
 	case reflect.Float32, reflect.Float64:
 		return &Node{Type: "number"}, nil
-	case reflect.Slice:
-		return generateSlice(t, above)
-	case reflect.Map:
-		return generateMap(t, above)
-	case reflect.Struct:
-		return generateStruct(t, above)
 	}
 	return nil, fmt.Errorf("%s: no schema for a %s", t, t.Kind())
 }
