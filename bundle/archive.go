@@ -30,7 +30,7 @@ func writeArchive(ctx context.Context, target string, manifest []byte, blobs map
 	if err != nil {
 		return fmt.Errorf("creating bundle: %w", err)
 	}
-	defer func() { _ = os.Remove(out.Name()) }()
+	defer func() { _ = os.Remove(out.Name()) }() // after the rename it is gone already
 	defer out.Close()
 	archive := tar.NewWriter(out)
 	if err := writeArchiveEntry(archive, ManifestName, int64(len(manifest)), strings.NewReader(string(manifest))); err != nil {

@@ -309,7 +309,7 @@ func placeBlob(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("placing blob: %w", err)
 	}
-	defer os.Remove(out.Name())
+	defer func() { _ = os.Remove(out.Name()) }() // after the rename it is gone already
 	_, err = io.Copy(out, in)
 	if err = errors.Join(err, out.Chmod(0o644), out.Sync(), out.Close()); err != nil {
 		return fmt.Errorf("placing blob: %w", err)

@@ -113,7 +113,7 @@ func (c *cache) make(ctx context.Context, key, name string, fill func(ctx contex
 	if err != nil {
 		return nil, fmt.Errorf("making a cache entry: %w", err)
 	}
-	defer os.RemoveAll(temp)
+	defer func() { _ = os.RemoveAll(temp) }() // what is left is removed by the next one
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return nil, fmt.Errorf("making a cache entry: %w", err)
 	}

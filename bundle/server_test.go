@@ -101,7 +101,7 @@ func TestServerSaysThatABlobIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	server := httptest.NewServer(bundle.NewServer(bundle.ServerOptions{Bundles: []*bundle.Bundle{b}}).Handler())
 	defer server.Close()
 	digest := contentOf(t, b, "etcd").Digest

@@ -27,7 +27,7 @@ func newBundleInspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer b.Close()
+			defer func() { _ = b.Close() }()
 			return printBundle(cmd.OutOrStdout(), b, output)
 		},
 	}

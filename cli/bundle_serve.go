@@ -58,7 +58,7 @@ func serveBundles(ctx context.Context, stdout, stderr io.Writer, paths []string,
 		if err != nil {
 			return err
 		}
-		defer b.Close()
+		defer func() { _ = b.Close() }()
 		options.Bundles = append(options.Bundles, b)
 	}
 	var config net.ListenConfig

@@ -23,7 +23,7 @@ digest says everything about a bundle, so compare it with the one from where the
 			if err != nil {
 				return err
 			}
-			defer b.Close()
+			defer func() { _ = b.Close() }()
 			if want != "" && want != b.Digest() {
 				return fmt.Errorf("verifying %s: its digest is %s, not %s", args[0], b.Digest(), want)
 			}
