@@ -67,8 +67,8 @@ type applier struct {
 	connection *connection
 	set        string
 	mapper     meta.RESTMapperWithContext
-	// defines lists the kinds of the definitions in the set.
-	defines []schema.GroupKind
+	// defines holds the kinds of the definitions in the set, and whether they have namespaces.
+	defines map[schema.GroupKind]bool
 }
 
 // Apply applies a set: definitions and namespaces first, then the rest in the order given, then it prunes.
@@ -100,7 +100,6 @@ func (a *applier) apply(ctx context.Context, objects []unstructured.Unstructured
 		return err
 	}
 	for i := range wanted {
-		// Kinds that the set itself brings are not known yet: those keep the namespace that they have.
 		a.place(ctx, &wanted[i])
 	}
 	after := make([]member, 0, len(wanted))
@@ -157,6 +156,7 @@ func (a *applier) prepare(objects []unstructured.Unstructured) ([]unstructured.U
 		return nil, fmt.Errorf("%q is not a name for a set", a.set)
 	}
 	wanted := make([]unstructured.Unstructured, 0, len(objects))
+	a.defines = map[schema.GroupKind]bool{}
 	for i := range objects {
 		o := *objects[i].DeepCopy()
 		m := memberOf(&o)
@@ -167,7 +167,8 @@ func (a *applier) prepare(objects []unstructured.Unstructured) ([]unstructured.U
 			return nil, fmt.Errorf("it has %s twice", m)
 		}
 		if m.Kind == "CustomResourceDefinition" {
-			a.defines = append(a.defines, definedKind(&o))
+			kind, namespaced := defined(&o)
+			a.defines[kind] = namespaced
 		}
 		labels := o.GetLabels()
 		if labels == nil {
@@ -183,10 +184,11 @@ func (a *applier) prepare(objects []unstructured.Unstructured) ([]unstructured.U
 	return wanted, nil
 }
 
-func definedKind(o *unstructured.Unstructured) schema.GroupKind {
+func defined(o *unstructured.Unstructured) (kind schema.GroupKind, namespaced bool) {
 	group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
-	kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
-	return schema.GroupKind{Group: group, Kind: kind}
+	name, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
+	scope, _, _ := unstructured.NestedString(o.Object, "spec", "scope")
+	return schema.GroupKind{Group: group, Kind: name}, scope == "Namespaced"
 }
 
 // rank puts first what the other objects need.
@@ -212,15 +214,20 @@ func (a *applier) discover(ctx context.Context) error {
 	return nil
 }
 
-// place drops the namespace of an object that has none, and gives the others one.
+// place gives an object a namespace when it wants one, and takes it away when not. An object of an unknown kind stays
+// as it is; applying it fails by name.
 func (a *applier) place(ctx context.Context, o *unstructured.Unstructured) {
 	gvk := o.GroupVersionKind()
-	mapping, err := a.mapper.RESTMappingWithContext(ctx, gvk.GroupKind(), gvk.Version)
-	if err != nil {
-		return
+	namespaced, known := a.defines[gvk.GroupKind()]
+	if !known {
+		mapping, err := a.mapper.RESTMappingWithContext(ctx, gvk.GroupKind(), gvk.Version)
+		if err != nil {
+			return
+		}
+		namespaced = mapping.Scope.Name() == meta.RESTScopeNameNamespace
 	}
 	switch {
-	case mapping.Scope.Name() == meta.RESTScopeNameRoot:
+	case !namespaced:
 		o.SetNamespace("")
 	case o.GetNamespace() == "":
 		o.SetNamespace(metav1.NamespaceDefault)
@@ -261,7 +268,7 @@ func (a *applier) one(ctx context.Context, o *unstructured.Unstructured) error {
 
 // young says that a kind is not served yet, though this set has its definition.
 func (a *applier) young(m member, err error) bool {
-	if !slices.Contains(a.defines, schema.GroupKind{Group: m.Group, Kind: m.Kind}) {
+	if _, ours := a.defines[schema.GroupKind{Group: m.Group, Kind: m.Kind}]; !ours {
 		return false
 	}
 	// Between the definition and its handler the API server answers 404 without a word on any object.

@@ -14,10 +14,12 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // downAfter is how many probes in a row have to fail before a cluster that answered is taken for unreachable.
@@ -58,7 +60,10 @@ func newConnection(options *RealOptions, target Target, digest [32]byte) (*conne
 		return nil, err
 	}
 	c.transport = transport
-	if c.client, err = kubernetes.NewForConfigAndClient(config, client); err != nil {
+	typed := rest.CopyConfig(config)
+	typed.ContentType = runtime.ContentTypeProtobuf
+	typed.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	if c.client, err = kubernetes.NewForConfigAndClient(typed, client); err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
 	if c.dynamic, err = dynamic.NewForConfigAndClient(config, client); err != nil {

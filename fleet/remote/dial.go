@@ -7,11 +7,13 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // dialTimeout limits the attempt on one address.
@@ -63,24 +65,44 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return nil, errors.Join(all...)
 }
 
-// clientConfig reads a kubeconfig. It has to hold everything in itself: what a kubeconfig names beside, programs and
-// files, would be run and read with the operator's rights.
+// clientConfig reads a kubeconfig.
 func clientConfig(kubeconfig []byte) (*rest.Config, error) {
-	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	raw, err := clientcmd.Load(kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	switch {
-	case config.ExecProvider != nil || config.AuthProvider != nil:
-		return nil, errors.New("reading the kubeconfig: it names a program or provider for its credentials, which is refused")
-	case config.BearerTokenFile != "" || config.CertFile != "" || config.KeyFile != "" || config.CAFile != "":
-		return nil, errors.New("reading the kubeconfig: it names files, which is refused: put their content in as *-data")
-	case config.Insecure:
-		return nil, errors.New("reading the kubeconfig: it turns off the check of the API server's certificate, which is refused")
+	if err := selfContained(raw); err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config, err := clientcmd.NewDefaultClientConfig(*raw, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	config.UserAgent = "slipway"
 	config.QPS, config.Burst = 50, 100
 	return config, nil
+}
+
+// selfContained refuses a kubeconfig that does not hold everything in itself: the programs and files that it names
+// would be run and read with the operator's rights.
+func selfContained(raw *clientcmdapi.Config) error {
+	for _, user := range raw.AuthInfos {
+		switch {
+		case user.Exec != nil || user.AuthProvider != nil:
+			return errors.New("it names a program or provider for its credentials, which is refused")
+		case user.TokenFile != "" || user.ClientCertificate != "" || user.ClientKey != "":
+			return errors.New("it names files, which is refused: put their content in")
+		}
+	}
+	for _, cluster := range raw.Clusters {
+		switch {
+		case cluster.CertificateAuthority != "":
+			return errors.New("it names files, which is refused: put their content in")
+		case cluster.InsecureSkipTLSVerify || !strings.HasPrefix(cluster.Server, "https://"):
+			return errors.New("it turns off the check of the API server's certificate, which is refused")
+		}
+	}
+	return nil
 }
 
 // httpClient makes the one client of a connection. client-go's own transports are kept by its process-wide cache and

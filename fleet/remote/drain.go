@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -138,7 +139,8 @@ func answered(err error) bool {
 }
 
 func statusCode(err error) int32 {
-	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // the client gives it as it is
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
 		return status.Status().Code
 	}
 	return 0

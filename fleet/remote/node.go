@@ -20,7 +20,7 @@ import (
 
 const fieldManager = "slipway"
 
-// nodeWatch keeps the few fields of each Node that anybody asks for: about 600 bytes for each.
+// nodeWatch keeps the few fields of each Node that anybody asks for: about 1 KB for each.
 type nodeWatch struct {
 	store      cache.Store
 	controller cache.Controller
