@@ -227,7 +227,7 @@ class Supervisor:
         self.sequence = 0
         self.plays = set()
         self.stats = False
-        self.cancelled = False
+        self.asked = False
         self.broken = ""
         self.tail = []
         self.control = ""
@@ -362,18 +362,24 @@ class Supervisor:
             private_data_dir=self.work, ident="run", quiet=True, suppress_env_files=True, fact_cache_type="none",
             project_dir=self.spec["content"], playbook=self.playbook(), inventory=os.path.join(self.spec["input"], "inventory.yaml"),
             cmdline=self.extra_vars(), forks=self.spec["forks"], timeout=self.spec["timeoutSeconds"], envvars=self.environment(),
-            event_handler=self.handle, cancel_callback=lambda: self.cancelled or bool(self.broken),
+            event_handler=self.handle, cancel_callback=lambda: self.asked or bool(self.broken),
         )
         return runner.status, runner.rc
 
-    def cancel(self, *_):
-        self.cancelled = True
+    def ask(self, *_):
+        """Somebody asks us to end: the operator, who leaves a word about it, or a host that shuts down."""
+        self.asked = True
         kill_descendants()
+
+    def cancelled(self):
+        return os.path.exists(os.path.join(self.work, "cancel"))
 
     def judge(self, status, rc):
         """Phase and message of the run; results per host are for the reader of the events."""
-        if self.cancelled:
+        if self.cancelled():
             return "Cancelled", "the run was cancelled"
+        if self.asked:
+            return "Lost", "the supervisor of the run was asked to end, though nobody cancelled the run"
         if self.broken:
             return "Failed", self.broken
         if status == "timeout":
@@ -385,11 +391,10 @@ class Supervisor:
         return "Failed", f"ansible-playbook ended with code {rc} and no totals: " + "\n".join(self.tail)
 
     def main(self):
-        signal.signal(signal.SIGTERM, self.cancel)
+        signal.signal(signal.SIGTERM, self.ask)
         status, rc = "error", None
         try:
-            if os.path.exists(os.path.join(self.work, "cancel")):
-                self.cancelled = True
+            if self.cancelled():
                 status = "canceled"
             else:
                 status, rc = self.run()
