@@ -25,6 +25,7 @@ func TestLabFaultsHurtAndHeal(t *testing.T) {
 		{"rate slows both ways", rateFault},
 		{"delay adds time each way through the relay", delayFault},
 		{"clock moves for sshd, python and sudo and comes back", clockFault},
+		{"reboot from inside comes back by itself", rebootInside},
 		{"heal ends all faults at once", healFault},
 		{"kill -9 of the supervisor leaves a machine that can still be cut off and booted", supervisorFault},
 	} {
@@ -190,6 +191,26 @@ func clockFault(t *testing.T, l *Lab) {
 		if got := skew(t, l, command...); got.Abs() > 5*time.Second {
 			t.Errorf("%v: %s off after healing", command, got)
 		}
+	}
+}
+
+func rebootInside(t *testing.T, l *Lab) {
+	boots := func() string {
+		out, err := l.Exec(t.Context(), "m2", "sh", "-c", "cat /proc/sys/kernel/random/boot_id; systemctl is-system-running --wait")
+		if err != nil {
+			return ""
+		}
+		return out.Stdout
+	}
+	for range 2 {
+		before := boots()
+		_, _ = l.Exec(t.Context(), "m2", "systemctl", "reboot") // the connection may break before the answer
+		eventually(t, "reboot", func() bool { now := boots(); return now != "" && now != before && strings.HasSuffix(now, "running\n") })
+	}
+	var out strings.Builder
+	must(t, l.Console(t.Context(), "m2", Streams{Out: &out}, "cat", "/proc/self/cgroup"))
+	if strings.Contains(out.String(), "slipway-lab") {
+		t.Errorf("the console is outside the machine's cgroups:\n%s", out.String())
 	}
 }
 

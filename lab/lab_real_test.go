@@ -328,11 +328,11 @@ func TestLabMachinesLiveOnVersion2Alone(t *testing.T) {
 	must(t, err)
 	out, err := run(t.Context(), "", "unshare", "--mount", "--propagation", "private", "/bin/sh", "-euc",
 		`umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"`, "sh",
-		self, "-test.v", "-test.run", "^TestLabFaultsHurtAndHeal$/^(power|freeze|kill)")
+		self, "-test.v", "-test.run", "^TestLabFaultsHurtAndHeal$/^(power|freeze|reboot|kill)")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"power-off_loses", "freeze_stops", "kill_-9"} {
+	for _, want := range []string{"power-off_loses", "freeze_stops", "reboot_from", "kill_-9"} {
 		if !strings.Contains(out, "--- PASS: TestLabFaultsHurtAndHeal/"+want) {
 			t.Errorf("%s did not run:\n%s", want, out)
 		}

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// rebootStatus is EXIT_FORCE_RESTART of systemd's exit-status.h.
+const rebootStatus = 133
+
 // launch is all that the start of one machine depends on.
 type launch struct {
 	host      Host
@@ -25,7 +28,7 @@ func (p launch) argv() []string {
 
 func (p launch) scriptPath() string { return filepath.Join(p.dir, "boot.sh") }
 
-// script joins the cgroups, mounts the disk and becomes systemd-nspawn. It is pure: same plan, same text.
+// script joins the cgroups, mounts the disk and runs systemd-nspawn until the machine is off. It is pure: same plan, same text.
 func (p launch) script() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!/bin/sh\n# Boots %s. Written and run by slipway lab, which makes the cgroups and the network first:\n#   %s\nset -eu\n\n",
@@ -39,9 +42,27 @@ func (p launch) script() string {
 	fmt.Fprintf(&b, "mkdir -p /run/systemd/nspawn\nmount -t tmpfs -o mode=0700 tmpfs /run/systemd/nspawn\n")
 	fmt.Fprintf(&b, "\n# Freed by the kernel when the last process of the machine is gone.\nmount -o loop,noatime %s %s\n\n",
 		quote(filepath.Join(p.dir, "disk.img")), quote(p.root()))
-	fmt.Fprintf(&b, "exec env %s \\\n  systemd-nspawn %s\n",
-		strings.Join(p.environment(), " "), strings.Join(quoteAll(p.nspawnArgs()), " \\\n  "))
+	p.writeLoop(&b)
 	return b.String()
+}
+
+// writeLoop writes what boots the machine again when it asks for that.
+func (p launch) writeLoop(b *strings.Builder) {
+	own := quote(p.host.cgroupDirs(p.index, p.machine.Name)[0])
+	join := ""
+	if p.host.Mode == CgroupV2 {
+		fmt.Fprintf(b, "# This shell must not stay where systemd-nspawn passes controllers on to its children.\n"+
+			"mkdir -p %[1]s/launcher\necho 0 > %[1]s/launcher/cgroup.procs\n", own)
+		join = fmt.Sprintf("  find %[1]s -mindepth 1 -depth -type d ! -name launcher -exec rmdir {} \\;\n"+
+			"  for controller in $(cat %[1]s/cgroup.subtree_control); do echo \"-$controller\" > %[1]s/cgroup.subtree_control; done\n", own)
+	}
+	fmt.Fprintf(b, "# systemd-nspawn --keep-unit ends with %[1]d when the machine wants to reboot.\nstatus=%[1]d\n"+
+		"while [ \"$status\" = %[1]d ]; do\n%[2]s  status=0\n  (\n", rebootStatus, join)
+	if p.host.Mode == CgroupV2 {
+		fmt.Fprintf(b, "    echo 0 > %s/cgroup.procs\n", own)
+	}
+	fmt.Fprintf(b, "    exec env %s \\\n      systemd-nspawn %s\n  ) || status=$?\ndone\nexit \"$status\"\n",
+		strings.Join(p.environment(), " "), strings.Join(quoteAll(p.nspawnArgs()), " \\\n      "))
 }
 
 func (p launch) root() string { return filepath.Join(p.dir, "root") }

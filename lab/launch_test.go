@@ -72,8 +72,8 @@ func FuzzQuote(f *testing.F) {
 		f.Add(word)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
-		if strings.ContainsRune(word, 0) {
-			t.Skip("no argument holds a zero byte")
+		if strings.ContainsRune(word, 0) || len(word) > 16<<10 {
+			t.Skip("no argument holds a zero byte, and none may be longer than a page times 32 once quoted")
 		}
 		out, err := exec.Command("sh", "-c", "printf '%s' "+quote(word)).Output()
 		if err != nil || string(out) != word {

@@ -34,6 +34,9 @@ func tryLock(path string) (*os.File, error) {
 		return nil, err
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // deleted between the two calls: try again
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -130,11 +130,7 @@ func (l *Lab) consoleTail(machine string) string {
 // leader returns the pid, on the host, of the machine's init. A machine outlives the death of its supervisor, so what counts
 // is what its cgroups hold.
 func (l *Lab) leader(m *machineState) (int, error) {
-	pids := childrenOf(m.Process)
-	if len(pids) == 0 {
-		pids = cgroupPIDs(l.memberDirs(m.Name)[:1])
-	}
-	for _, pid := range pids {
+	for _, pid := range cgroupPIDs(l.memberDirs(m.Name)[:1]) {
 		if isInit(pid) {
 			return pid, nil
 		}
@@ -146,20 +142,6 @@ func (l *Lab) leader(m *machineState) (int, error) {
 func (l *Lab) hasPower(m *machineState) bool {
 	_, err := l.leader(m)
 	return err == nil
-}
-
-func childrenOf(p process) []int {
-	if !p.alive() {
-		return nil
-	}
-	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID, p.PID))
-	var children []int
-	for _, field := range strings.Fields(string(data)) {
-		if pid, err := strconv.Atoi(field); err == nil {
-			children = append(children, pid)
-		}
-	}
-	return children
 }
 
 // isInit tells whether a process is number 1 of a namespace directly below the host's; a pod's init is one level deeper.

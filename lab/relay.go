@@ -68,8 +68,8 @@ func freePort(ctx context.Context, host string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding a free port: %w", err)
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	address := listener.Addr().String()
+	return address, listener.Close()
 }
 
 func awaitListener(ctx context.Context, proc process, address string) error {
@@ -107,7 +107,7 @@ func Relay(ctx context.Context, flags RelayFlags) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	for {
 		conn, err := listener.Accept()
 		if err != nil {

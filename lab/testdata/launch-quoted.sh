@@ -16,20 +16,34 @@ mount -t tmpfs -o mode=0700 tmpfs /run/systemd/nspawn
 # Freed by the kernel when the last process of the machine is gone.
 mount -o loop,noatime '/srv/my labs/it'\''s/machines/m1/disk.img' '/srv/my labs/it'\''s/machines/m1/root'
 
-exec env SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 SYSTEMD_NSPAWN_USE_CGNS=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 \
-  systemd-nspawn --quiet \
-  --boot \
-  --register=no \
-  --keep-unit \
-  --console=read-only \
-  '--directory=/srv/my labs/it'\''s/machines/m1/root' \
-  --machine=m1 \
-  --hostname=dev-m1 \
-  --network-bridge=br0 \
-  --capability=all \
-  --private-users=no \
-  '--system-call-filter=@keyring bpf add_key keyctl' \
-  --bind=/dev/kmsg \
-  --resolv-conf=off \
-  --timezone=off \
-  --link-journal=no
+# This shell must not stay where systemd-nspawn passes controllers on to its children.
+mkdir -p /sys/fs/cgroup/slipway-lab-7/m1/launcher
+echo 0 > /sys/fs/cgroup/slipway-lab-7/m1/launcher/cgroup.procs
+# systemd-nspawn --keep-unit ends with 133 when the machine wants to reboot.
+status=133
+while [ "$status" = 133 ]; do
+  find /sys/fs/cgroup/slipway-lab-7/m1 -mindepth 1 -depth -type d ! -name launcher -exec rmdir {} \;
+  for controller in $(cat /sys/fs/cgroup/slipway-lab-7/m1/cgroup.subtree_control); do echo "-$controller" > /sys/fs/cgroup/slipway-lab-7/m1/cgroup.subtree_control; done
+  status=0
+  (
+    echo 0 > /sys/fs/cgroup/slipway-lab-7/m1/cgroup.procs
+    exec env SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 SYSTEMD_NSPAWN_USE_CGNS=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 \
+      systemd-nspawn --quiet \
+      --boot \
+      --register=no \
+      --keep-unit \
+      --console=read-only \
+      '--directory=/srv/my labs/it'\''s/machines/m1/root' \
+      --machine=m1 \
+      --hostname=dev-m1 \
+      --network-bridge=br0 \
+      --capability=all \
+      --private-users=no \
+      '--system-call-filter=@keyring bpf add_key keyctl' \
+      --bind=/dev/kmsg \
+      --resolv-conf=off \
+      --timezone=off \
+      --link-journal=no
+  ) || status=$?
+done
+exit "$status"

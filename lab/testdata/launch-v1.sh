@@ -20,20 +20,28 @@ mount -t tmpfs -o mode=0700 tmpfs /run/systemd/nspawn
 # Freed by the kernel when the last process of the machine is gone.
 mount -o loop,noatime /var/lib/labs/dev/machines/m1/disk.img /var/lib/labs/dev/machines/m1/root
 
-exec env SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 SYSTEMD_NSPAWN_USE_CGNS=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 \
-  systemd-nspawn --quiet \
-  --boot \
-  --register=no \
-  --keep-unit \
-  --console=read-only \
-  --directory=/var/lib/labs/dev/machines/m1/root \
-  --machine=m1 \
-  --hostname=dev-m1 \
-  --network-bridge=br0 \
-  --capability=all \
-  --private-users=no \
-  '--system-call-filter=@keyring bpf add_key keyctl' \
-  --bind=/dev/kmsg \
-  --resolv-conf=off \
-  --timezone=off \
-  --link-journal=no
+# systemd-nspawn --keep-unit ends with 133 when the machine wants to reboot.
+status=133
+while [ "$status" = 133 ]; do
+  status=0
+  (
+    exec env SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 SYSTEMD_NSPAWN_USE_CGNS=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 \
+      systemd-nspawn --quiet \
+      --boot \
+      --register=no \
+      --keep-unit \
+      --console=read-only \
+      --directory=/var/lib/labs/dev/machines/m1/root \
+      --machine=m1 \
+      --hostname=dev-m1 \
+      --network-bridge=br0 \
+      --capability=all \
+      --private-users=no \
+      '--system-call-filter=@keyring bpf add_key keyctl' \
+      --bind=/dev/kmsg \
+      --resolv-conf=off \
+      --timezone=off \
+      --link-journal=no
+  ) || status=$?
+done
+exit "$status"
