@@ -42,7 +42,9 @@ type Member struct {
 	Names []string
 }
 
-// EnsureCluster completes a PKI: what is there and good stays as it is. Members that are not asked for are left as they are.
+// EnsureCluster completes a PKI: what is there and good stays as it is. Members that are not asked for are left as they
+// are. The leaves of etcd live as long as their authority: kubeadm renews its own, but nobody would renew these, and a
+// cluster whose etcd certificates end is lost.
 func (i *Issuer) EnsureCluster(c Cluster, members []Member) (out Cluster, made bool, err error) {
 	authorities := []struct {
 		pair *Pair
@@ -62,7 +64,7 @@ func (i *Issuer) EnsureCluster(c Cluster, members []Member) (out Cluster, made b
 		return Cluster{}, false, err
 	}
 	c.ServiceAccount, made = pair, made || fresh
-	pair, fresh, err = i.EnsureLeaf(c.EtcdClient, c.EtcdCA, Leaf{CommonName: "kube-apiserver-etcd-client", Usage: Client})
+	pair, fresh, err = i.EnsureLeaf(c.EtcdClient, c.EtcdCA, Leaf{CommonName: "kube-apiserver-etcd-client", Usage: Client, Validity: DefaultAuthorityValidity})
 	if err != nil {
 		return Cluster{}, false, err
 	}
@@ -77,7 +79,10 @@ func (i *Issuer) ensureMembers(c *Cluster, members []Member) (made bool, err err
 		all[name] = m
 	}
 	for _, m := range members {
-		leaf := Leaf{CommonName: m.Name, Names: append([]string{"localhost", "127.0.0.1", "::1", m.Name}, m.Names...), Usage: Peer}
+		leaf := Leaf{
+			CommonName: m.Name, Names: append([]string{"localhost", "127.0.0.1", "::1", m.Name}, m.Names...),
+			Usage: Peer, Validity: DefaultAuthorityValidity,
+		}
 		have := all[m.Name]
 		server, freshServer, err := i.EnsureLeaf(have.Server, c.EtcdCA, leaf)
 		if err != nil {

@@ -3,7 +3,6 @@ package certs
 import (
 	"bytes"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/tools/clientcmd"
@@ -35,18 +34,23 @@ func TestEnsureCluster(t *testing.T) {
 			t.Error("the member that was there changed, or the argument did")
 		}
 	})
-	t.Run("renews leaves that end soon and never an authority", func(t *testing.T) {
-		c.Time = day0.Add(DefaultLeafValidity - time.Hour)
+	t.Run("keeps everything for years", func(t *testing.T) {
+		c.Time = day0.Add(9 * DefaultLeafValidity)
 		defer func() { c.Time = day0 }()
-		later, made, err := issuer.EnsureCluster(first, etcd0)
+		if later, made, err := issuer.EnsureCluster(first, etcd0); err != nil || made || !cmp.Equal(first, later) {
+			t.Errorf("made %v, error %v", made, err)
+		}
+	})
+	t.Run("makes anew a leaf whose machine has another address, and no authority", func(t *testing.T) {
+		later, made, err := issuer.EnsureCluster(first, []Member{{Name: "etcd-0", Names: []string{"198.18.0.9"}}})
 		if err != nil || !made {
 			t.Fatalf("made %v, error %v", made, err)
 		}
 		if !cmp.Equal(first.CA, later.CA) || !cmp.Equal(first.EtcdCA, later.EtcdCA) || !cmp.Equal(first.ServiceAccount, later.ServiceAccount) {
 			t.Error("an authority or the service account key changed")
 		}
-		if cmp.Equal(first.EtcdMembers, later.EtcdMembers) || cmp.Equal(first.EtcdClient, later.EtcdClient) {
-			t.Error("leaves were not renewed")
+		if cmp.Equal(first.EtcdMembers, later.EtcdMembers) || !cmp.Equal(first.EtcdClient, later.EtcdClient) {
+			t.Error("the wrong leaves were made")
 		}
 	})
 }

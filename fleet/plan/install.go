@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
@@ -316,7 +317,7 @@ func alone(entry v1alpha1.EntryPoint) bool {
 }
 
 // operationName is the same for the same observation: it is made from the machines and the newest operation of each,
-// which is never collected.
+// which is never collected. The number orders operations that were made within one second.
 func (p *planner) operationName(entry v1alpha1.EntryPoint, machines []string) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n", p.UID, entry)
@@ -327,5 +328,20 @@ func (p *planner) operationName(entry v1alpha1.EntryPoint, machines []string) st
 		}
 		fmt.Fprintf(h, "%s %s\n", m, newest)
 	}
-	return fmt.Sprintf("%s-%s-%s", p.Cluster, entry, hex.EncodeToString(h.Sum(nil))[:8])
+	number := 0
+	for i := range p.Operations {
+		number = max(number, Number(p.Operations[i].Name))
+	}
+	return fmt.Sprintf("%s-%s-%s-%d", p.Cluster, entry, hex.EncodeToString(h.Sum(nil))[:8], number+1)
+}
+
+// Number is the number at the end of the name of an operation that a plan made: later ones have higher numbers. It is 0
+// for names of another form.
+func Number(operation string) int {
+	at := strings.LastIndexByte(operation, '-')
+	number, err := strconv.Atoi(operation[at+1:])
+	if err != nil || at < 0 || number < 0 {
+		return 0
+	}
+	return number
 }

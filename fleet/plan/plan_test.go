@@ -348,6 +348,16 @@ func happen(w *world, random *rand.Rand) {
 	}
 }
 
+func TestNumber(t *testing.T) {
+	for name, want := range map[string]int{
+		"shop-create-0a1b2c3d-12": 12, "shop-create-0a1b2c3d": 0, "": 0, "7": 0, "x--3": 3, "x-99999999999999999999": 0, "by-hand": 0,
+	} {
+		if got := Number(name); got != want {
+			t.Errorf("%q: got %d, want %d", name, got, want)
+		}
+	}
+}
+
 func TestRules(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range Rules() {
