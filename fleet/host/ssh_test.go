@@ -36,6 +36,8 @@ var standIns = map[string]string{
 	"nft":       "exit 0",
 	"systemctl": "exit 0",
 	"sudo":      `[ "$1" = -n ] && shift && exec "$@"`,
+	// One sample for each inspection is enough for most tests; a failing dd ends the loop.
+	"dd": `if [ -e "$0.once" ]; then rm "$0.once"; exit 1; fi; : >"$0.once"; echo '2300 bytes copied, 0.0005 s, 4 MB/s' >&2`,
 }
 
 var bareRoot = map[string]string{
@@ -137,6 +139,7 @@ func TestInspectFindsWhatIsLeft(t *testing.T) {
 	s := newSandbox(t, map[string]string{
 		"etc/kubernetes/admin.conf":              "x",
 		"etc/cni/net.d/10-flannel.conflist":      "x",
+		"run/netns/cni-1":                        "",
 		"var/lib/etcd/member/wal/0":              "x",
 		"etc/systemd/system/kubelet.service":     "x",
 		"proc/77/comm":                           "kubelet\n",
@@ -154,10 +157,11 @@ func TestInspectFindsWhatIsLeft(t *testing.T) {
 		"etc/machine-id":                         "uninitialized\n",
 	})
 	s.program(t, "nft", `case $2 in
-tables) printf 'table ip kube-proxy\ntable inet filter\n' ;;
+tables) printf 'table ip kube-proxy\ntable inet cni_hostport\ntable inet filter\n' ;;
 chains) printf 'table ip nat {\n\tchain KUBE-SERVICES {\n' ;;
 esac`)
 	s.program(t, "python3", "exit 127")
+	s.program(t, "dd", `PATH=/usr/bin:/bin; exec dd "$@"`)
 	seen, err := s.prober.Inspect(t.Context(), s.address)
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +177,8 @@ esac`)
 		Security: []string{"AppArmor", "SELinux: enforcing", "nftables: inet filter"},
 		Leftovers: []string{
 			"files in /etc/cni/net.d", "files in /etc/kubernetes", "files in /var/lib/etcd", "firewall chain KUBE-SERVICES",
-			"mount /var/lib/kubelet/pods/1/volumes/x", "network device cni0", "nftables table ip kube-proxy",
+			"mount /var/lib/kubelet/pods/1/volumes/x", "network device cni0", "network namespace cni-1",
+			"nftables table inet cni_hostport", "nftables table ip kube-proxy",
 			"process containerd-shim", "process kubelet", "unit kubelet.service",
 		},
 	}

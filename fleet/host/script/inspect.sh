@@ -47,12 +47,12 @@ if has nft; then nft_tables=$(limit 5 nft list tables 2>/dev/null | head -n 64);
 echo "$nft_tables" | while read -r _ family name; do
 	case $name in
 	'') ;;
-	kube-proxy | flannel-*) say leftover "nftables table $family $name" ;;
+	kube-proxy | flannel-* | cni_hostport | cni_plugins_masquerade) say leftover "nftables table $family $name" ;;
 	*) say security "nftables: $family $name" ;;
 	esac
 done
 if has nft && [ -n "$nft_tables" ]; then
-	chain=$(limit 5 nft list chains 2>/dev/null | sed -n 's/^.*chain \(KUBE-[A-Za-z0-9-]*\).*/\1/p' | head -n 1)
+	chain=$(limit 5 nft list chains 2>/dev/null | sed -n 's/^.*chain \(\(KUBE\|FLANNEL\|CNI\)-[A-Za-z0-9-]*\).*/\1/p' | head -n 1)
 	[ -n "$chain" ] && say leftover "firewall chain $chain"
 fi
 
@@ -64,7 +64,8 @@ for port in $(grep -h ' 0A ' "$root/proc/net/tcp" "$root/proc/net/tcp6" 2>/dev/n
 done
 
 # What another cluster left.
-for path in /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni /etc/cni/net.d /run/flannel /run/containerd/io.containerd.runtime.v2.task /var/lib/containerd; do
+for path in /etc/kubernetes /etc/etcd /etc/cni/net.d /var/lib/kubelet /var/lib/kube-proxy /var/lib/etcd /var/lib/cni /var/lib/containerd \
+	/var/log/pods /run/flannel /run/containerd/io.containerd.runtime.v2.task; do
 	filled "$root$path" && say leftover "files in $path"
 done
 for unit in kubelet containerd etcd kube-proxy flanneld; do
@@ -80,6 +81,9 @@ while read -r _ path _; do
 	/var/lib/kubelet/* | /run/netns/cni-* | /run/containerd/* | /var/lib/containerd/*) say leftover "mount $path" ;;
 	esac
 done <"$root/proc/mounts" | head -n 8
+for namespace in "$root"/run/netns/cni-*; do
+	[ -e "$namespace" ] && say leftover "network namespace ${namespace##*/}"
+done | head -n 4
 for device in cni0 flannel.1 flannel-v6.1 kube-ipvs0 kube-bridge cilium_host vxlan.calico weave; do
 	[ -e "$root/sys/class/net/$device" ] && say leftover "network device $device"
 done
