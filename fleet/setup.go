@@ -56,7 +56,7 @@ type Options struct {
 	MirrorCA func() []byte
 	// Tasks is how many tasks an entry point has on a host of a role, for progress; nil, or 0: not known.
 	Tasks func(entry v1alpha1.EntryPoint, role v1alpha1.Role) int
-	// RenderAddon makes the objects of an addon and their digest.
+	// RenderAddon makes the objects of an addon and their digest; nil: the addons that are shipped.
 	RenderAddon func(d *v1alpha1.ClusterDeployment, release Release, a v1alpha1.Addon) ([]unstructured.Unstructured, string, error)
 	// Requirements of hosts; the zero value is what the shipped content needs.
 	Requirements Requirements
@@ -123,6 +123,9 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		Kit: d.kit, Connections: view.NewConnections(live, o.Connector), Limits: o.Limits,
 		Content: view.Content{Version: o.ContentVersion, Releases: o.Releases},
 		Freeze:  kube.Freeze{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.FreezeConfigMap},
+	}
+	if d.RenderAddon == nil {
+		d.RenderAddon = d.renderAddon
 	}
 	for _, c := range controllers() {
 		if !slices.Contains(chosen, c.name) {

@@ -27,8 +27,6 @@ import (
 type Options struct {
 	Kit  kube.Kit
 	View *view.View
-	// Changed tells of clusters in which something changed that is no object here.
-	Changed *kube.Signal
 	// Concurrency is how many deployments are worked on at once. 0 means 4.
 	Concurrency int
 }
@@ -43,18 +41,11 @@ type Reconciler struct {
 	checked map[types.UID]verdict
 }
 
-// verdict is what the check of one generation of a spec said.
-type verdict struct {
-	generation int64
-	findings   string
-	reason     string
-}
-
 // scope is one pass over one deployment.
 type scope struct {
 	deployment *v1alpha1.ClusterDeployment
 	// invalid is why the spec cannot be built; set by validate.
-	invalid, invalidReason string
+	invalid string
 	// release is what the cluster is built with; set by validate.
 	release view.Release
 	// seen and plan are set by observe.
@@ -105,24 +96,26 @@ func (r *Reconciler) hold(ctx context.Context, s *scope) (kube.Result, error) {
 	return kube.Result{}, kube.EnsureFinalizer(ctx, r.Kit, s.deployment, v1alpha1.Finalizer)
 }
 
-// validate checks the settings once per generation. Settings that cannot be built change nothing further down.
+// validate checks the settings. Settings that cannot be built change nothing further down.
 func (r *Reconciler) validate(ctx context.Context, s *scope) (kube.Result, error) {
 	d := s.deployment
-	found, ok := r.View.Content.ForVersion(s.contentVersion(), d.Spec.Kubernetes.Version)
-	s.release = found
-	v := r.check(d, found, ok)
-	s.invalid, s.invalidReason = v.findings, v.reason
-	if s.invalid == "" {
+	s.release, _ = r.View.Content.ForVersion(d.Spec.ContentVersion, d.Spec.Kubernetes.Version)
+	findings, err := r.check(ctx, s)
+	if err != nil {
+		return kube.Result{}, err
+	}
+	if findings == "" {
 		return kube.Result{}, nil
 	}
+	s.invalid = findings
 	if _, err := r.observe(ctx, s); err != nil {
 		return kube.Result{}, err
 	}
-	return kube.Result{Stop: true}, kube.Human(s.invalidReason, errors.New(s.invalid))
+	return kube.Result{RequeueAfter: checkAgain, Stop: true}, kube.Human(v1alpha1.ReasonInvalidSpec, errors.New(findings))
 }
 
-// contentVersion is the version that the deployment asks for; empty: the newest.
-func (s *scope) contentVersion() string { return s.deployment.Spec.ContentVersion }
+// checkAgain is when settings that could not be built are checked again: a bundle may have come.
+const checkAgain = 2 * time.Minute
 
 // observe reads the cluster and lets the plan find the words for it.
 func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error) {

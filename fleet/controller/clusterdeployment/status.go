@@ -36,7 +36,7 @@ func setSpecValid(s *scope) {
 		return
 	}
 	if s.invalid != "" {
-		kube.False(&d.Status.Conditions, d.Generation, v1alpha1.ConditionSpecValid, s.invalidReason, s.invalid)
+		kube.False(&d.Status.Conditions, d.Generation, v1alpha1.ConditionSpecValid, v1alpha1.ReasonInvalidSpec, s.invalid)
 		return
 	}
 	kube.True(&d.Status.Conditions, d.Generation, v1alpha1.ConditionSpecValid, v1alpha1.ReasonAsWanted, "the settings can be built")

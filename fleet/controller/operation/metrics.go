@@ -1,6 +1,8 @@
 package operation
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 )
@@ -23,12 +25,24 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600},
 		}, []string{"entry_point"}),
 	}
-	for _, c := range []prometheus.Collector{m.Ended, m.Seconds} {
-		if err := registry.Register(c); err != nil {
-			return nil, err
+	var err error
+	if m.Ended, err = register(registry, m.Ended); err != nil {
+		return nil, err
+	}
+	m.Seconds, err = register(registry, m.Seconds)
+	return m, err
+}
+
+// register gives the collector that is registered already when there is one: a second manager in one process counts on.
+func register[C prometheus.Collector](registry prometheus.Registerer, c C) (C, error) {
+	err := registry.Register(c)
+	var before prometheus.AlreadyRegisteredError
+	if errors.As(err, &before) {
+		if existing, ok := before.ExistingCollector.(C); ok {
+			return existing, nil
 		}
 	}
-	return m, nil
+	return c, err
 }
 
 func (r *Reconciler) observeEnd(op *v1alpha1.Operation) {
