@@ -11,7 +11,7 @@ import (
 // running system changes by itself (logs, caches, the lease of the host) is left out.
 const look = `
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/log/journal -o -path /var/cache -o -path /var/lib/dpkg \
-  -o -path /var/lib/slipway/lease.json -o -path /var/lib/slipway/lock -o -path /var/lib/systemd -o -path /var/lib/apt \) -prune -o -printf 'file %p\n'
+  -o -path /var/lib/slipway/lease.json -o -path /var/lib/slipway/lock -o -path /var/log/dpkg.log -o -path /var/lib/systemd -o -path /var/lib/apt \) -prune -o -printf 'file %p\n'
 find /run -xdev \( -path /run/systemd -o -path /run/udev -o -path /run/user -o -path /run/sudo -o -path /run/log \) -prune -o -printf 'file %p\n'
 awk '{print "mount", $2}' /proc/mounts | grep -v ' /run/user' | grep -v '/run/credentials'
 ip -o link | awk '{print "link", $2}'
@@ -24,8 +24,7 @@ ls -d /sys/fs/cgroup/*/* | grep -E 'kube|container' | sed 's/^/cgroup /'
 systemctl list-units --failed --no-legend --plain | awk '{print "failed", $1}'
 `
 
-// snapshot is what a machine holds, sorted. The list of rules needs nft, which the machine may lack now: it is read on the
-// outside of packages, through the kernel's own list of tables.
+// snapshot is what a machine holds, sorted.
 func (s *site) snapshot(name string) []string {
 	s.t.Helper()
 	lines := strings.Split(strings.TrimSpace(s.on(name, "sh", "-c", look)), "\n")

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,6 +180,13 @@ func (s *site) take(names ...string) {
 	}
 }
 
+func (s *site) generation(name string) string { return strconv.Itoa(s.generations[name]) }
+
+// exists tells whether a machine has a file.
+func (s *site) exists(name, path string) bool {
+	return s.lab.ExecAs(s.t.Context(), name, "root", lab.Streams{}, "test", "-e", path) == nil
+}
+
 // on runs a command on a machine as root and gives its output.
 func (s *site) on(name string, command ...string) string {
 	s.t.Helper()
@@ -213,6 +221,9 @@ func (s *site) playTaken(ctx context.Context, entryPoint string, names ...string
 	}
 	defer log.Close()
 	command.Stdout, command.Stderr = log, log
+	// Killed as a whole: its workers would go on otherwise, which a dead machine's do not.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	start := time.Now()
 	err = command.Run()
 	results := s.results(events)
@@ -229,7 +240,7 @@ func (s *site) command(ctx context.Context, dir, entryPoint string, names []stri
 	s.writeJSON(filepath.Join(dir, "inventory.json"), s.inventory(names), 0o644)
 	s.writeJSON(filepath.Join(dir, "vars.json"), vars, 0o644)
 	s.writeJSON(filepath.Join(dir, "secrets.json"), secrets, 0o600)
-	return exec.CommandContext(ctx, filepath.Join(s.venv, "bin", "ansible-playbook"), "-i", filepath.Join(dir, "inventory.json"), "-f", "50",
+	return exec.CommandContext(ctx, filepath.Join(s.venv, "bin", "ansible-playbook"), "-vvv", "-i", filepath.Join(dir, "inventory.json"), "-f", "50",
 		"-e", "@"+filepath.Join(dir, "vars.json"), "-e", "@"+filepath.Join(dir, "secrets.json"), filepath.Join(s.root, "playbooks", entryPoint+".yml"))
 }
 

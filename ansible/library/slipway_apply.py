@@ -6,7 +6,7 @@ import json
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import Trouble, run
+from ansible.module_utils.slipway import STAGE_OPTION, Trouble, run, stamp
 
 DOCUMENTATION = """
 module: slipway_apply
@@ -17,6 +17,12 @@ options:
   manifest: {description: YAML stream of objects., type: str, required: true}
   kubeconfig: {description: Path of a kubeconfig on the host., type: path, default: /etc/kubernetes/admin.conf}
   retries: {description: How often a refusal is tried again one second later., type: int, default: 10}
+  stage:
+    description: Stage that is finished with this task; its stamp is written when all else is done.
+    type: dict
+    options:
+      name: {description: Name of the stage., type: str, required: true}
+      digest: {description: Digest of all that decides the result., type: str, required: true}
 author: Slipway
 """
 
@@ -58,7 +64,7 @@ def apply(params: dict, check: bool) -> list[str]:
 def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec={
+        argument_spec=STAGE_OPTION | {
             "manifest": {"type": "str", "required": True},
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "retries": {"type": "int", "default": 10},
@@ -73,7 +79,8 @@ def main() -> None:
             if left == 0:
                 module.fail_json(msg=str(e))
         time.sleep(1)
-    module.exit_json(changed=bool(objects), objects=objects)
+    stamped = stamp(module.params["stage"], module.check_mode)
+    module.exit_json(changed=bool(objects) or stamped, objects=objects, stage=module.params["stage"])
 
 
 if __name__ == "__main__":

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway import Trouble
-from ansible.module_utils.slipway_content import Mirrors, delete_files, forget, install, is_installed, recorded
+from ansible.module_utils.slipway_content import Mirrors, install, is_installed
 
 DOCUMENTATION = """
 module: slipway_bundle
 short_description: Files of a bundle on a host
 description:
   - Fetches contents of a bundle by digest from mirrors, goes on where an earlier attempt was cut off, checks and unpacks them.
-  - Every file is recorded, so that V(absent) removes exactly what was placed.
+  - Every file is recorded, so that M(slipway_purge) removes exactly what was placed.
 options:
   names: {description: Names of contents., type: list, elements: str, required: true}
   contents: {description: Digest and size of each content by name., type: dict, default: {}}
   mirrors: {description: Base URLs; tried in this order., type: list, elements: str, default: []}
   authority: {description: Certificate authority of the mirrors in PEM; empty for those that the host trusts., type: str, default: ""}
-  state: {description: Whether the files are to be there., type: str, choices: [present, absent], default: present}
 author: Slipway
 """
 
@@ -27,7 +26,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-fetched: {description: Names of contents that were placed or removed., type: list, returned: always}
+fetched: {description: Names of contents that were placed., type: list, returned: always}
 """
 
 
@@ -45,15 +44,6 @@ def place(params: dict, check: bool) -> list[str]:
     return missing
 
 
-def take_away(names: list[str], check: bool) -> list[str]:
-    """Removes what was placed; names it."""
-    present = [n for n in names if recorded(n)[0]]
-    for name in [] if check else present:
-        delete_files(recorded(name)[1])
-        forget(name)
-    return present
-
-
 def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
@@ -62,15 +52,11 @@ def main() -> None:
             "contents": {"type": "dict", "default": {}},
             "mirrors": {"type": "list", "elements": "str", "default": []},
             "authority": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     try:
-        if module.params["state"] == "absent":
-            names = take_away(module.params["names"], module.check_mode)
-        else:
-            names = place(module.params, module.check_mode)
+        names = place(module.params, module.check_mode)
     except (Trouble, OSError) as e:
         module.fail_json(msg=str(e))
     module.exit_json(changed=bool(names), fetched=names)

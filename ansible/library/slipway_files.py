@@ -6,7 +6,7 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import Trouble, read, remove, write
+from ansible.module_utils.slipway import FILES_OPTIONS, STAGE_OPTION, Trouble, place, read, remove, stamp
 
 DOCUMENTATION = """
 module: slipway_files
@@ -29,6 +29,12 @@ options:
     type: dict
     default: {}
   directories: {description: Directories with their mode in octal by path., type: dict, default: {}}
+  stage:
+    description: Stage that is finished with this task; its stamp is written when all else is done.
+    type: dict
+    options:
+      name: {description: Name of the stage., type: str, required: true}
+      digest: {description: Digest of all that decides the result., type: str, required: true}
   absent: {description: Files and directory trees that are not to be there., type: list, elements: path, default: []}
 author: Slipway
 """
@@ -47,16 +53,6 @@ paths: {description: What was written or removed., type: list, returned: always}
 
 
 BEGIN, END = "# begin slipway", "# end slipway"
-
-
-def make_directory(path: str, mode: int, check: bool) -> bool:
-    """Makes a directory with this mode; tells whether it was not so."""
-    if os.path.isdir(path) and os.stat(path).st_mode & 0o7777 == mode:
-        return False
-    if not check:
-        os.makedirs(path, exist_ok=True)
-        os.chmod(path, mode)
-    return True
 
 
 def delete(path: str, check: bool) -> bool:
@@ -90,36 +86,26 @@ def put_block(path: str, block: str, check: bool) -> bool:
 
 def apply(params: dict, check: bool) -> list[str]:
     """Does everything; names what was not so."""
-    paths = [d for d, mode in params["directories"].items() if make_directory(d, int(mode, 8), check)]
-    for f in params["files"]:
-        if write(f["path"], f["content"].encode(), int(f["mode"], 8), check):
-            paths.append(f["path"])
-    for path, content in params["secrets"].items():
-        if write(path, content.encode(), 0o600, check):
-            paths.append(path)
+    paths = place(params["files"], params["directories"], params["secrets"], check)
     paths += [path for path, block in params["blocks"].items() if put_block(path, block, check)]
     return paths + [p for p in params["absent"] if delete(p, check)]
 
 
 def main() -> None:
     """Runs the module."""
-    file_options = {"path": {"type": "path", "required": True}, "content": {"type": "str", "required": True},
-                    "mode": {"type": "str", "default": "0644"}}
     module = AnsibleModule(
-        argument_spec={
-            "files": {"type": "list", "elements": "dict", "default": [], "options": file_options},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
+        argument_spec=FILES_OPTIONS | STAGE_OPTION | {
             "blocks": {"type": "dict", "default": {}},
-            "directories": {"type": "dict", "default": {}},
             "absent": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
     try:
         paths = apply(module.params, module.check_mode)
+        stamped = stamp(module.params["stage"], module.check_mode)
     except (Trouble, OSError, LookupError) as e:
         module.fail_json(msg=f"writing files: {e}")
-    module.exit_json(changed=bool(paths), paths=paths)
+    module.exit_json(changed=bool(paths) or stamped, paths=paths, stage=module.params["stage"])
 
 
 if __name__ == "__main__":

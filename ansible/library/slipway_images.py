@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway import Trouble, run
-from ansible.module_utils.slipway_content import Mirrors, delete_files, forget, install, record, recorded
+from ansible.module_utils.slipway_content import IMAGE, Mirrors, delete_files, forget, install, record, recorded
 
 DOCUMENTATION = """
 module: slipway_images
@@ -33,7 +33,6 @@ imported: {description: References of the images that were imported., type: list
 """
 
 CTR = ("ctr", "--namespace", "k8s.io")
-IMAGE = "image "
 
 
 def references(archive: str) -> list[str]:

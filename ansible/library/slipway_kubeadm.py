@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import ENVIRONMENT, STATE, Trouble, remove, succeeds, write
+from ansible.module_utils.slipway import ENVIRONMENT, STAGE_OPTION, STATE, Trouble, place, remove, run, stamp, succeeds, write
 
 DOCUMENTATION = """
 module: slipway_kubeadm
@@ -22,8 +22,16 @@ options:
   configuration: {description: The kubeadm configuration in YAML., type: str, required: true}
   wait_for: {description: Addresses with ports that must take connections first., type: list, elements: str, default: []}
   wait_seconds: {description: How long that may take., type: int, default: 120}
+  units: {description: Units that must be active at the end., type: list, elements: str, default: []}
   wait_blocked: {description: Whether another host is to blame when they do not; the message then begins with C(blocked)., type: bool, default: false}
   timeout_seconds: {description: How long kubeadm may take., type: int, default: 420}
+  secrets: {description: Files with mode 0600 by path that kubeadm finds; their content is in no log and no result., type: dict, default: {}}
+  stage:
+    description: Stage that is finished with this task; its stamp is written when all else is done.
+    type: dict
+    options:
+      name: {description: Name of the stage., type: str, required: true}
+      digest: {description: Digest of all that decides the result., type: str, required: true}
 author: Slipway
 """
 
@@ -59,6 +67,17 @@ def wait_for(addresses: list[str], seconds: int, prefix: str) -> None:
             except OSError as e:
                 if time.monotonic() > deadline:
                     raise Trouble(f"{prefix}{address} does not answer after {seconds} s: {e}") from e
+            time.sleep(0.2)
+
+
+def wait_for_units(units: list[str], seconds: int) -> None:
+    """Waits until all units are active."""
+    deadline = time.monotonic() + seconds
+    for unit in units:
+        while not succeeds("systemctl", "is-active", "--quiet", unit):
+            if time.monotonic() > deadline:
+                log = run("journalctl", "--unit", unit, "--lines=3", "--output=cat", "--no-pager")
+                raise Trouble(f"{unit} does not start: " + " | ".join(log.splitlines()))
             time.sleep(0.2)
 
 
@@ -101,11 +120,13 @@ def joined() -> bool:
 def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec={
+        argument_spec=STAGE_OPTION | {
             "phase": {"type": "str", "choices": ["init", "join"], "required": True},
             "configuration": {"type": "str", "required": True, "no_log": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "wait_for": {"type": "list", "elements": "str", "default": []},
             "wait_seconds": {"type": "int", "default": 120},
+            "units": {"type": "list", "elements": "str", "default": []},
             "wait_blocked": {"type": "bool", "default": False},
             "timeout_seconds": {"type": "int", "default": 420},
         },
@@ -113,12 +134,13 @@ def main() -> None:
     params = module.params
     try:
         wait_for(params["wait_for"], params["wait_seconds"], "blocked: " if params["wait_blocked"] else "")
-        if params["phase"] == "join" and joined():
-            module.exit_json(changed=False, seconds=0.0)
-        seconds = kubeadm(params)
+        place([], {}, params["secrets"])
+        seconds = 0.0 if params["phase"] == "join" and joined() else kubeadm(params)
+        wait_for_units(params["units"], params["wait_seconds"])
+        stamp(params["stage"])
     except (Trouble, OSError) as e:
         module.fail_json(msg=str(e))
-    module.exit_json(changed=True, seconds=seconds)
+    module.exit_json(changed=True, seconds=seconds, stage=params["stage"])
 
 
 if __name__ == "__main__":

@@ -11,14 +11,16 @@ import signal
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import Trouble, read, run
+from ansible.module_utils.slipway import STATE, Trouble, read, remove, run, succeeds
+from ansible.module_utils.slipway_content import IMAGE, delete_files, forget, recorded
 
 DOCUMENTATION = """
 module: slipway_purge
 short_description: Takes away what a component leaves in the running system
 description:
-  - Ends processes, unmounts, removes network devices, routes, packet filter tables and paths, each named by patterns. In check mode it only tells what is there.
+  - Stops and removes units, ends processes, unmounts, removes network devices, routes, packet filter tables and paths, each named by patterns. In check mode it only tells what is there.
 options:
+  units: {description: Units to stop, disable and remove., type: list, elements: str, default: []}
   programs: {description: Paths of programs whose processes are killed., type: list, elements: path, default: []}
   cgroups: {description: Names of top-level cgroups whose processes are killed and that are removed in every hierarchy., type: list, elements: str, default: []}
   namespaces: {description: Patterns of named network namespaces., type: list, elements: str, default: []}
@@ -27,7 +29,8 @@ options:
   network: {description: Range of addresses to which no route is to lead., type: str, default: ""}
   nft_tables: {description: Patterns of names of nftables tables., type: list, elements: str, default: []}
   chains: {description: Prefixes of chains in the tables of iptables; nothing to do where there is no iptables., type: list, elements: str, default: []}
-  paths: {description: Files and directory trees., type: list, elements: path, default: []}
+  paths: {description: Patterns of files and directory trees., type: list, elements: path, default: []}
+  contents: {description: Names of contents of the bundle whose files are removed., type: list, elements: str, default: []}
 author: Slipway
 """
 
@@ -54,6 +57,26 @@ class Purge:
         """Notes a find; tells whether to act."""
         self.remains.append(f"{kind} {name}")
         return not self.check
+
+    def units(self, names: list[str]) -> None:
+        """Stops, disables and removes units."""
+        for name in names:
+            unit, mark = f"/etc/systemd/system/{name}", os.path.join(STATE, "units", name)
+            if not os.path.lexists(unit) and not os.path.exists(mark):
+                continue
+            if self.found("unit", name):
+                succeeds("systemctl", "disable", "--quiet", "--now", name)
+                remove(unit)
+                remove(mark)
+                run("systemctl", "daemon-reload")
+                succeeds("systemctl", "reset-failed", name)
+
+    def contents(self, names: list[str]) -> None:
+        """Removes what was unpacked from a bundle."""
+        for name in [n for n in names if recorded(n)[0]]:
+            if self.found("content", name):
+                delete_files([line for line in recorded(name)[1] if not line.startswith(IMAGE)])
+                forget(name)
 
     def programs(self, paths: list[str]) -> None:
         """Kills all processes of programs."""
@@ -173,11 +196,12 @@ def matching(names: list[str], patterns: list[str]) -> list[str]:
 
 def main() -> None:
     """Runs the module."""
-    lists = ("programs", "cgroups", "namespaces", "mounts", "links", "nft_tables", "chains", "paths")
+    lists = ("units", "programs", "cgroups", "namespaces", "mounts", "links", "nft_tables", "chains", "paths", "contents")
     spec = {name: {"type": "list", "elements": "path" if name in ("programs", "mounts", "paths") else "str", "default": []} for name in lists}
     module = AnsibleModule(argument_spec=spec | {"network": {"type": "str", "default": ""}}, supports_check_mode=True)
     params, purge = module.params, Purge(module.check_mode)
     try:
+        purge.units(params["units"])
         purge.programs(params["programs"])
         purge.cgroups(params["cgroups"])
         purge.namespaces(params["namespaces"])
@@ -187,6 +211,7 @@ def main() -> None:
         purge.tables(params["nft_tables"])
         purge.chains(params["chains"])
         purge.paths(params["paths"])
+        purge.contents(params["contents"])
     except (Trouble, OSError) as e:
         module.fail_json(msg=f"taking away: {e}", remains=purge.remains)
     module.exit_json(changed=bool(purge.remains), remains=purge.remains)

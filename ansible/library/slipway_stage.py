@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import STATE, read, remove, write
+from ansible.module_utils.slipway import STATE, read, remove
 
 DOCUMENTATION = """
 module: slipway_stage
@@ -15,11 +15,10 @@ description:
   - Tokens and other values that change between runs do not belong into the digest.
 options:
   name: {description: Name of the stage; with O(state=absent) empty means all., type: str, default: ""}
-  digest: {description: Digest of all that decides the result., type: str, default: ""}
   state:
-    description: V(list) reads all stamps, V(done) writes one, V(absent) forgets it.
+    description: V(list) reads all stamps, V(absent) forgets them. The last task of a stage writes its stamp.
     type: str
-    choices: [list, done, absent]
+    choices: [list, absent]
     default: list
 author: Slipway
 """
@@ -28,14 +27,10 @@ EXAMPLES = """
 - name: Read the stamps
   slipway_stage: {state: list}
   register: slipway_stages
-
-- name: Stamp the stage
-  slipway_stage: {name: etcd, digest: "{{ etcd_digest }}", state: done}
 """
 
 RETURN = """
 stamps: {description: Digests by name of the stage., type: dict, returned: always}
-stage: {description: Name and digest of the stage that was stamped., type: dict, returned: with state done}
 """
 
 STAGES = os.path.join(STATE, "stages")
@@ -58,20 +53,12 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "default": ""},
-            "digest": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["list", "done", "absent"], "default": "list"},
+            "state": {"type": "str", "choices": ["list", "absent"], "default": "list"},
         },
-        required_if=[("state", "done", ("name", "digest"))],
         supports_check_mode=True,
     )
-    name, digest, state = (module.params[key] for key in ("name", "digest", "state"))
-    result = {"changed": False}
-    if state == "absent":
-        result["changed"] = forget(name, module.check_mode)
-    elif state == "done":
-        result["changed"] = write(os.path.join(STAGES, name), (digest + "\n").encode(), 0o600, module.check_mode)
-        result["stage"] = {"name": name, "digest": digest}
-    module.exit_json(stamps=stamps(), **result)
+    changed = module.params["state"] == "absent" and forget(module.params["name"], module.check_mode)
+    module.exit_json(changed=changed, stamps=stamps())
 
 
 if __name__ == "__main__":

@@ -61,6 +61,41 @@ def remove(path: str) -> bool:
     return True
 
 
+STAGE_OPTION = {"stage": {"type": "dict", "options": {"name": {"type": "str", "required": True}, "digest": {"type": "str", "required": True}}}}
+
+
+def stamp(stage: dict | None, check: bool = False) -> bool:
+    """Stamps a stage as finished; the last task of a stage does it, when all else is done. Tells whether it was not stamped so."""
+    if not stage:
+        return False
+    return write(os.path.join(STATE, "stages", stage["name"]), (stage["digest"] + "\n").encode(), 0o600, check)
+
+
+def place(files: list[dict], directories: dict, secrets: dict, check: bool = False) -> list[str]:
+    """Makes directories (mode in octal by path), files (path, content, mode) and files of mode 0600 (content by path); names what was not so."""
+    paths = [path for path, mode in directories.items() if make_directory(path, int(mode, 8), check)]
+    paths += [f["path"] for f in files if write(f["path"], f["content"].encode(), int(f["mode"], 8), check)]
+    return paths + [path for path, content in secrets.items() if write(path, content.encode(), 0o600, check)]
+
+
+def make_directory(path: str, mode: int, check: bool) -> bool:
+    """Makes a directory with this mode; tells whether it was not so."""
+    if os.path.isdir(path) and os.stat(path).st_mode & 0o7777 == mode:
+        return False
+    if not check:
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
+    return True
+
+
+FILES_OPTIONS = {
+    "files": {"type": "list", "elements": "dict", "default": [], "options": {
+        "path": {"type": "path", "required": True}, "content": {"type": "str", "required": True}, "mode": {"type": "str", "default": "0644"}}},
+    "directories": {"type": "dict", "default": {}},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+}
+
+
 def run(*words: str, data: bytes | None = None, timeout: int = 600, env: dict | None = None) -> str:
     """Output of a command; Trouble with the last lines that it printed when it fails."""
     try:

@@ -15,7 +15,10 @@ from ansible.module_utils.slipway import STATE, Trouble, read, remove, write
 
 INSTALLED = os.path.join(STATE, "installed")
 INCOMING = os.path.join(STATE, "incoming")
+# Begins the line of an image in a record; its archive is deleted once it is imported.
+IMAGE = "image "
 CHUNK = 1 << 20
+KEPT = {"/", "/opt", "/usr", "/usr/local", "/usr/local/bin", "/var/lib", STATE}
 ATTEMPTS = 5
 # An archive and what it unpacks to need about this many times the size of the archive.
 ROOM = 4
@@ -49,12 +52,13 @@ def is_installed(name: str, digest: str) -> bool:
 
 
 def delete_files(files: list[str]) -> None:
-    """Deletes files named relative to the root and the directories of Slipway that became empty."""
+    """Deletes files named relative to the root, and directories that became empty and that no system has from birth."""
     for name in files:
         remove("/" + name)
     for directory in sorted({os.path.dirname("/" + f) for f in files}, reverse=True):
-        if directory.startswith(STATE + "/") and os.path.isdir(directory) and not os.listdir(directory):
+        while directory not in KEPT and os.path.isdir(directory) and not os.listdir(directory):
             os.rmdir(directory)
+            directory = os.path.dirname(directory)
 
 
 class Mirrors:

@@ -72,7 +72,8 @@ def _with_options_of_ssh(documentation: str) -> str:
     return yaml.safe_dump(merged)
 
 
-DOCUMENTATION = _with_options_of_ssh(DOCUMENTATION)
+# Not a plain assignment: tools that read the documentation without running the plugin shall see the literal above.
+globals()["DOCUMENTATION"] = _with_options_of_ssh(DOCUMENTATION)
 
 
 class Connection(ssh.Connection):
