@@ -2,7 +2,6 @@ package plane
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slipway-dev/slipway/certs"
 	"golang.org/x/sync/errgroup"
 	"gopkg.in/natefinch/lumberjack.v2"
 	"k8s.io/client-go/rest"
@@ -273,20 +271,3 @@ func (p *Plane) Kubeconfig() string { return filepath.Join(p.options.Dir, kubeco
 
 // State is what the plane remembers: its id and ports.
 func (p *Plane) State() State { return p.state }
-
-// Authority is the certificate, in PEM, of the authority that signs the plane's certificates.
-func (p *Plane) Authority() ([]byte, error) {
-	pair, err := p.pki.read(apiAuthority)
-	return pair.Certificate, err
-}
-
-// ServerTLS makes the TLS of another server of this machine, such as the mirror, with a certificate of the plane's
-// authority for those names and addresses.
-func (p *Plane) ServerTLS(commonName string, names ...string) (*tls.Config, error) {
-	leaf := certs.Leaf{CommonName: commonName, Names: names, Usage: certs.Server}
-	server := &servingCertificate{pki: p.pki, leaf: leaf}
-	if _, err := server.get(nil); err != nil {
-		return nil, err
-	}
-	return &tls.Config{GetCertificate: server.get, MinVersion: tls.VersionTLS12}, nil
-}

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	"github.com/slipway-dev/slipway/bundle"
+	"github.com/slipway-dev/slipway/executor"
+	"github.com/slipway-dev/slipway/fleet"
+	"github.com/slipway-dev/slipway/fleet/host"
+	"github.com/slipway-dev/slipway/fleet/remote"
+	"github.com/slipway-dev/slipway/kube"
+)
+
+// controllerNames are all that --controllers takes without a minus.
+func controllerNames() []string { return append([]string{"*"}, fleet.Controllers()...) }
+
+// chosenControllers are the names as the domain knows them.
+func chosenControllers(names []string) []string {
+	out := slices.Clone(names)
+	for i, name := range out {
+		if name == "*" {
+			out[i] = "fleet"
+		}
+	}
+	return out
+}
+
+func checkControllers(names []string) error {
+	for _, name := range names {
+		if plain := strings.TrimPrefix(name, "-"); plain != "fleet" && !slices.Contains(controllerNames(), plain) {
+			return fmt.Errorf("--controllers: there is no controller %q: choose from %s", plain, strings.Join(controllerNames(), ", "))
+		}
+	}
+	return nil
+}
+
+// setup builds what the controllers work with and adds them to the manager.
+func (p *operatorParts) setup(mgr ctrl.Manager) error {
+	runs, clusters := &kube.Signal{}, &kube.Signal{}
+	options := fleet.Options{
+		Controllers: chosenControllers(p.options.controllers), RunChanged: runs, ClusterChanged: clusters,
+		Version: Version, ContentVersion: p.content, Mirrors: p.mirrorURLs, RenderAddon: renderAddon,
+	}
+	if p.mirror != nil {
+		options.MirrorCA = func() []byte { return p.mirror.ca.Certificate }
+	}
+	releases, err := p.releases()
+	if err != nil {
+		return err
+	}
+	options.Releases = func() []fleet.Release { return releases }
+	if p.options.executor == executorSimulated {
+		err = p.simulate(&options)
+	} else {
+		err = p.connect(&options)
+	}
+	if err != nil {
+		return err
+	}
+	return fleet.Setup(mgr, options)
+}
+
+// connect makes the hands that touch real hosts and clusters.
+func (p *operatorParts) connect(o *fleet.Options) error {
+	runs, err := executor.NewProcess(executor.ProcessOptions{
+		Dir: string(p.home), Content: p.contentDir, Venv: p.venv, MaxConcurrent: p.options.maxRuns, OnChange: o.RunChanged.Send,
+		Log: slog.New(logr.ToSlogHandler(p.logger)),
+	})
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, runs.Close)
+	prober, err := host.NewSSH(host.SSHOptions{})
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, func() error { prober.Close(); return nil })
+	connector := remote.NewReal(remote.RealOptions{OnChange: o.ClusterChanged.Send})
+	p.closers = append(p.closers, func() error { connector.Close(); return nil })
+	o.Executor, o.Prober, o.Connector = runs, prober, connector
+	return nil
+}
+
+// contentDir is where a version of the content was extracted to, by this slipway or an older one.
+func (p *operatorParts) contentDir(version string) (string, error) {
+	dir := filepath.Join(p.home.content(), version)
+	if !filepath.IsLocal(version) || !fileExists(filepath.Join(dir, "playbooks")) {
+		return "", fmt.Errorf("content %s is not in %s: only the slipway that carries it can put it there", version, p.home.content())
+	}
+	return dir, nil
+}
+
+// releases are all versions of the content with all bundles; the newest content and the bundle that was named come first.
+func (p *operatorParts) releases() ([]fleet.Release, error) {
+	entries, err := os.ReadDir(p.home.content())
+	if err != nil {
+		return nil, fmt.Errorf("listing the content: %w", err)
+	}
+	versions := []string{p.content}
+	for _, entry := range entries {
+		if _, err := p.contentDir(entry.Name()); err == nil && entry.Name() != p.content {
+			versions = append(versions, entry.Name())
+		}
+	}
+	type installable struct {
+		digest   string
+		manifest *bundle.Manifest
+	}
+	var all []installable
+	for _, b := range p.bundles {
+		all = append(all, installable{b.Digest(), b.Manifest()})
+	}
+	if len(all) == 0 && p.options.executor == executorSimulated {
+		digest, manifest, err := simulatedBundle()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, installable{digest, manifest})
+	}
+	var out []fleet.Release
+	for _, version := range versions {
+		for _, b := range all {
+			out = append(out, fleet.Release{ContentVersion: version, BundleDigest: b.digest, Manifest: b.manifest})
+		}
+	}
+	return out, nil
+}
+
+// simulate makes the hands that touch nothing. What they have done is kept, so that it survives a restart as hosts do.
+func (p *operatorParts) simulate(o *fleet.Options) error {
+	world, err := executor.OpenWorld(p.home.world())
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, world.Close)
+	runs := executor.NewSimulated(executor.SimulatedOptions{
+		World: world, OnChange: o.RunChanged.Send, Latency: executor.FixedLatency(p.options.simulatedLatency),
+	})
+	p.closers = append(p.closers, runs.Close)
+	prober, err := openSimulatedHosts(filepath.Join(p.home.world(), "leases"))
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, prober.Close)
+	o.Executor, o.Prober = runs, prober
+	o.Connector = remote.NewSimulated(remote.SimulatedOptions{
+		Joined: func(t remote.Target) []string { return world.Joined(t.UID) }, OnChange: o.ClusterChanged.Send,
+	})
+	return nil
+}
+
+// renderAddon renders the chart of an addon.
+func renderAddon(_ *v1alpha1.ClusterDeployment, _ fleet.Release, a v1alpha1.Addon) ([]unstructured.Unstructured, string, error) {
+	return nil, "", errors.New("addon " + a.Name + " is not known")
+}
