@@ -2,6 +2,7 @@ package addon
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -205,7 +206,7 @@ func execute(c *chart.Chart, values map[string]any, facts Facts) ([]unstructured
 		}
 		capabilities.KubeVersion = *version
 	}
-	printed, err := engine.Engine{Strict: true}.Render(c, common.Values{
+	printed, err := engine.Engine{Strict: true}.RenderWithContext(context.Background(), c, common.Values{
 		"Values": values, "Capabilities": capabilities, "Chart": c.Metadata,
 		"Release": map[string]any{
 			"Name": c.Metadata.Name, "Namespace": Namespace, "Service": "Slipway", "IsInstall": true, "IsUpgrade": false, "Revision": 1,

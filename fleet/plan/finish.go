@@ -56,17 +56,12 @@ func order(k Kind) int {
 }
 
 func (p *planner) state() (state, reason string) {
+	if state, reason = p.stopped(); state != "" {
+		return state, reason
+	}
 	_, blocked := p.human()
 	switch {
-	case p.Deleting:
-		return StateDeleting, v1alpha1.ReasonDeleting
-	case p.Frozen != "":
-		return StatePaused, v1alpha1.ReasonFrozen
-	case p.Paused != "":
-		return StatePaused, v1alpha1.ReasonPaused
-	case p.Invalid != "":
-		return StateInvalid, v1alpha1.ReasonInvalidSpec
-	case blocked && !p.ContentCarried && p.refused(RuleContentKnown):
+	case blocked && p.refused(RuleContentKnown):
 		return StateFailing, v1alpha1.ReasonUnknownContent
 	case blocked:
 		return StateFailing, v1alpha1.ReasonOperationFailed
@@ -78,6 +73,21 @@ func (p *planner) state() (state, reason string) {
 		return StateScaling, v1alpha1.ReasonScaling
 	}
 	return StateAvailable, v1alpha1.ReasonAsWanted
+}
+
+// stopped is the state of a cluster at which a person stopped the work, or ended it; empty: nobody did.
+func (p *planner) stopped() (state, reason string) {
+	switch {
+	case p.Deleting:
+		return StateDeleting, v1alpha1.ReasonDeleting
+	case p.Frozen != "":
+		return StatePaused, v1alpha1.ReasonFrozen
+	case p.Paused != "":
+		return StatePaused, v1alpha1.ReasonPaused
+	case p.Invalid != "":
+		return StateInvalid, v1alpha1.ReasonInvalidSpec
+	}
+	return "", ""
 }
 
 func (p *planner) refused(rule string) bool {
@@ -110,23 +120,13 @@ func (p *planner) words() string {
 		}
 	}
 	for _, s := range p.out.Steps {
-		switch s.Kind {
-		case StepCreateOperation:
-			parts = append(parts, fmt.Sprintf("%s on %s: %s", s.EntryPoint, list(s.Machines), s.Reason))
-		case StepDrain:
-			parts = append(parts, fmt.Sprintf("draining %s", s.Machine))
-		case StepQuarantine:
-			parts = append(parts, fmt.Sprintf("%s goes into quarantine: %s", s.Machine, s.Message))
-		case StepFreeClaim:
-			parts = append(parts, fmt.Sprintf("%s goes back to the pool", s.Machine))
-		case StepWait, StepMakePKI, StepMarkLeaving:
-			parts = append(parts, s.Message)
+		if sentence := s.sentence(); sentence != "" {
+			parts = append(parts, sentence)
 		}
 	}
 	for _, r := range p.out.Refusals {
 		if at := slices.Index(parts, r.Message); at >= 0 {
-			parts[at] = r.Rule + ": " + r.Message
-			continue
+			parts = slices.Delete(parts, at, at+1)
 		}
 		parts = append(parts, r.Rule+": "+r.Message)
 	}
@@ -134,13 +134,30 @@ func (p *planner) words() string {
 	if len(parts) > most {
 		parts = append(parts[:most:most], fmt.Sprintf("and %d more", len(parts)-most))
 	}
-	if len(parts) > 0 {
+	switch {
+	case len(parts) > 0:
 		return cut(strings.Join(parts, "; "), 1024)
-	}
-	if p.Deleting {
+	case p.Deleting:
 		return fmt.Sprintf("%s held", count(len(p.machines), "machine"))
 	}
 	return p.calmWords()
+}
+
+// sentence says what a step does; empty for bookkeeping.
+func (s Step) sentence() string {
+	switch s.Kind {
+	case StepCreateOperation:
+		return fmt.Sprintf("%s on %s: %s", s.EntryPoint, list(s.Machines), s.Reason)
+	case StepDrain:
+		return fmt.Sprintf("draining %s", s.Machine)
+	case StepQuarantine:
+		return fmt.Sprintf("%s goes into quarantine: %s", s.Machine, s.Message)
+	case StepFreeClaim:
+		return fmt.Sprintf("%s goes back to the pool", s.Machine)
+	case StepWait, StepMakePKI, StepMarkLeaving:
+		return s.Message
+	}
+	return ""
 }
 
 // calmWords describe a cluster at which nothing is done.

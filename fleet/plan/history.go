@@ -156,6 +156,17 @@ func verdict(result Result) Result {
 	return result
 }
 
+// verdict is the result on the last host that has one, or the message of the operation.
+func (o *Operation) verdict() Result {
+	out := Result{Message: o.Message}
+	for _, m := range o.Machines {
+		if r := verdict(o.on(m)); r.Result != v1alpha1.HostPending {
+			out = r
+		}
+	}
+	return out
+}
+
 // words is a failure in words: task and message.
 func (r Result) words() string {
 	switch {

@@ -98,29 +98,33 @@ func (p *planner) build(ready []*Machine) {
 		p.add(Step{Kind: StepMakePKI, Message: "the certificates of the cluster are being made"})
 		return
 	}
-	var names []string
-	previous := map[string]bool{}
+	names, previous := p.creation(ready)
+	if len(names) > 0 {
+		p.create(v1alpha1.EntryCreate, names, "build the cluster: "+p.roleCounts(names), only(previous))
+	}
+}
+
+// creation names the machines that one create takes, etcd and the control plane first, and the operations that it takes
+// up again. It is empty while one of etcd or the control plane is not ready: the others would wait for nothing.
+func (p *planner) creation(ready []*Machine) (names []string, previous map[string]bool) {
+	previous = map[string]bool{}
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleEtcd, v1alpha1.RoleControlPlane, v1alpha1.RoleCompute} {
 		for _, m := range p.machines {
 			r := p.history[m.Name]
 			if m.Role != role || m.Release != "" || r.installed {
 				continue
 			}
-			if !slices.Contains(ready, m) {
-				if role != v1alpha1.RoleCompute {
-					return // without it the others would wait for nothing
-				}
-				continue
+			isReady := slices.Contains(ready, m)
+			if !isReady && role != v1alpha1.RoleCompute {
+				return nil, nil
 			}
-			if len(names) < p.Limits.MachinesPerOperation {
+			if isReady && len(names) < p.Limits.MachinesPerOperation {
 				names = append(names, m.Name)
 				previous[retryOf(r.lastInstall())] = true
 			}
 		}
 	}
-	if len(names) > 0 {
-		p.create(v1alpha1.EntryCreate, names, "build the cluster: "+p.roleCounts(names), only(previous))
-	}
+	return names, previous
 }
 
 // resetMembers cleans etcd and control plane machines that were set up together with etcd machines that have been

@@ -17,29 +17,34 @@ type removal struct {
 func (p *planner) leaving() {
 	var removals []removal
 	for _, m := range p.machines {
-		if m.Release == "" {
-			continue
-		}
 		r := p.history[m.Name]
-		switch {
-		case r.active != nil:
-			p.wait(0, "%s leaves the cluster when operation %s has ended", m.Name, r.active.Name)
-		case m.Role != v1alpha1.RoleCompute && p.built && r.touched && !r.removed:
-			p.allowed(RuleControlStays, true, "%s is %s of a running cluster and cannot leave it (%s): replacing it is not supported yet; take the mark back, or delete the deployment",
-				m.Name, m.Role, m.Release)
-		case !r.touched:
-			p.giveBack(m, r)
-		case m.Quarantined:
-			if p.drained(m, r) {
-				p.giveBack(m, r)
-			}
-		case p.removeGivenUp(m, r):
-			p.giveBack(m, r)
-		case p.drained(m, r) && !p.removeWaits(m, r):
+		if m.Release != "" && p.mayBeCleaned(m, r) {
 			removals = append(removals, removal{m, retryOf(r.removing)})
 		}
 	}
 	p.remove(removals)
+}
+
+// mayBeCleaned brings a machine that leaves one step on and says whether that step is to clean its host.
+func (p *planner) mayBeCleaned(m *Machine, r *record) bool {
+	switch {
+	case r.active != nil:
+		p.wait(0, "%s leaves the cluster when operation %s has ended", m.Name, r.active.Name)
+	case !r.touched:
+		p.giveBack(m, r)
+	case m.Role != v1alpha1.RoleCompute && p.built:
+		p.allowed(RuleControlStays, true, "%s is %s of a running cluster and cannot leave it (%s): replacing it is not supported yet; take the mark back, or delete the deployment",
+			m.Name, m.Role, m.Release)
+	case m.Quarantined:
+		if p.drained(m, r) {
+			p.giveBack(m, r)
+		}
+	case p.removeGivenUp(m, r):
+		p.giveBack(m, r)
+	default:
+		return p.drained(m, r) && !p.removeWaits(m, r)
+	}
+	return false
 }
 
 // drained says that nothing that counts runs on the Node any more; until then it drains.

@@ -142,22 +142,27 @@ func (p *planner) phaseOf(m *Machine, r *record) v1alpha1.MachinePhase {
 	if r.active != nil {
 		entry = r.active.EntryPoint
 	}
-	leaves := m.Release != "" || p.Deleting
+	installs := entry == v1alpha1.EntryCreate || entry == v1alpha1.EntryScale
 	switch {
 	case entry == v1alpha1.EntryRemove:
 		return v1alpha1.MachineRemoving
-	case leaves && r.installed && !r.lastRemoves && m.Role == v1alpha1.RoleCompute && !p.Deleting:
-		return v1alpha1.MachineDraining
-	case leaves:
-		return v1alpha1.MachineRemoving
+	case m.Release != "" || p.Deleting:
+		return p.phaseOfLeaving(m, r)
 	case r.installed && m.Phase == v1alpha1.MachineReady:
 		return v1alpha1.MachineReady
 	case r.installed:
 		return v1alpha1.MachineDeployed
-	case entry == v1alpha1.EntryCreate || entry == v1alpha1.EntryScale:
+	case installs:
 		return v1alpha1.MachineDeploying
 	}
 	return v1alpha1.MachineClaimed
+}
+
+func (p *planner) phaseOfLeaving(m *Machine, r *record) v1alpha1.MachinePhase {
+	if r.installed && !r.lastRemoves && m.Role == v1alpha1.RoleCompute && !p.Deleting {
+		return v1alpha1.MachineDraining
+	}
+	return v1alpha1.MachineRemoving
 }
 
 // orphans deletes Nodes of machines that have left the cluster: only of those that an operation of ours joined.
@@ -187,75 +192,95 @@ func (p *planner) orphans() {
 
 // verify proves the cluster once, after it was built.
 func (p *planner) verify() {
-	if !p.built || p.out.Verified {
+	if !p.built || p.out.Verified || p.verifyTooEarly() {
 		return
 	}
 	var control, kept []string
 	for _, m := range p.machines {
-		r := p.history[m.Name]
-		switch {
-		case m.Release != "":
-		case m.Role == v1alpha1.RoleControlPlane && r.installed && m.Quarantined:
+		if m.Release != "" || m.Role != v1alpha1.RoleControlPlane || !p.history[m.Name].installed {
+			continue
+		}
+		if m.Quarantined {
 			kept = append(kept, m.Name)
-		case m.Role == v1alpha1.RoleControlPlane && r.installed:
-			control = append(control, m.Name)
-		case m.Role == v1alpha1.RoleCompute && r.active != nil:
-			p.wait(0, "verify waits until operation %s has ended", r.active.Name)
-			return
+			continue
 		}
-		if node, ok := p.Nodes[m.Name]; m.Release == "" && m.Role != v1alpha1.RoleEtcd && r.installed && (!ok || !node.Ready) {
-			p.wait(0, "verify waits until Node %s is Ready", m.Name)
-			return
-		}
+		control = append(control, m.Name)
 	}
 	switch {
-	case len(control) == 0 && len(kept) > 0:
-		p.allowed(RuleNoQuarantined, true, "verify needs a control plane machine, and %s is in quarantine; `slipway machine release %s`", list(kept), kept[0])
-	case len(control) == 0:
-		p.wait(0, "verify waits for a control plane machine")
-	case !p.Reachable:
-		p.wait(0, "verify waits until the API server answers")
-	case !p.AddonsApplied:
-		p.wait(0, "verify waits until the addons are applied")
-	default:
+	case len(control) > 0:
 		p.runVerify(control[:1])
+	case len(kept) > 0:
+		p.allowed(RuleNoQuarantined, true, "verify needs a control plane machine, and %s is in quarantine; `slipway machine release %s`", list(kept), kept[0])
+	default:
+		p.wait(0, "verify waits for a control plane machine")
 	}
 }
 
-func (p *planner) runVerify(control []string) {
-	failed, last := 0, (*Operation)(nil)
-	for i := range p.Operations {
-		if op := &p.Operations[i]; op.EntryPoint == v1alpha1.EntryVerify {
-			if op.active() {
-				return
-			}
-			failed, last = failed+1, op
+// verifyTooEarly waits for what verify looks at: the API server, the addons, every Node.
+func (p *planner) verifyTooEarly() bool {
+	switch {
+	case !p.Reachable:
+		p.wait(0, "verify waits until the API server answers")
+		return true
+	case !p.AddonsApplied:
+		p.wait(0, "verify waits until the addons are applied")
+		return true
+	}
+	for _, m := range p.machines {
+		r := p.history[m.Name]
+		if m.Release != "" || m.Role == v1alpha1.RoleEtcd {
+			continue
+		}
+		if r.active != nil && r.active.installs() {
+			p.wait(0, "verify waits until operation %s has ended", r.active.Name)
+			return true
+		}
+		if r.installed && !p.Nodes[m.Name].Ready {
+			p.wait(0, "verify waits until Node %s is Ready", m.Name)
+			return true
 		}
 	}
-	if failed > 0 && last.Phase == v1alpha1.OperationCancelled {
+	return false
+}
+
+// verifies counts the verifies that ended, and says whether one runs. last is the newest.
+func (p *planner) verifies() (ended int, last *Operation, runs bool) {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.EntryPoint != v1alpha1.EntryVerify {
+			continue
+		}
+		last = op
+		if op.active() {
+			runs = true
+			continue
+		}
+		ended++
+	}
+	return ended, last, runs
+}
+
+func (p *planner) runVerify(control []string) {
+	ended, last, runs := p.verifies()
+	switch {
+	case runs:
+		return
+	case ended == 0:
+		p.create(v1alpha1.EntryVerify, control, "prove that the new cluster works", "")
+		return
+	case last.Phase == v1alpha1.OperationCancelled:
 		if !p.allowed(RuleCancelled, true, "verify %s was cancelled; `slipway operation retry %s` goes on", last.Name, last.Name) {
 			return
 		}
-	}
-	if failed >= p.Limits.Attempts {
-		words := last.Message
-		for _, m := range last.Machines {
-			if r := verdict(last.on(m)); r.Result != v1alpha1.HostPending {
-				words = r.words()
-			}
-		}
-		if !p.allowed(RuleVerifyRepeated, true, "verify failed %d times, last in %s: %s. Mend it and run `slipway operation retry %s`", failed, last.Name, words, last.Name) {
+	case ended >= p.Limits.Attempts:
+		if !p.allowed(RuleVerifyRepeated, true, "verify failed %d times, last in %s: %s. Mend it and run `slipway operation retry %s`",
+			ended, last.Name, last.verdict().words(), last.Name) {
 			return
 		}
 	}
-	if failed > 0 && p.backoff(last, p.Limits.RetrySeconds, "verify failed in "+last.Name) {
-		return
+	if !p.backoff(last, p.Limits.RetrySeconds, "verify failed in "+last.Name) {
+		p.create(v1alpha1.EntryVerify, control, "prove that the new cluster works", last.Name)
 	}
-	retryOf := ""
-	if last != nil {
-		retryOf = last.Name
-	}
-	p.create(v1alpha1.EntryVerify, control, "prove that the new cluster works", retryOf)
 }
 
 // backoff waits until an operation has ended for some seconds; it says whether it waits.

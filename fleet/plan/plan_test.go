@@ -306,46 +306,39 @@ func onlyPhases(p Plan) bool {
 
 // happen changes the world by chance.
 func happen(w *world, random *rand.Rand) {
-	one := func() *Machine {
-		if len(w.Machines) == 0 {
-			return &Machine{}
-		}
-		return &w.Machines[random.IntN(len(w.Machines))]
-	}
-	switch random.IntN(16) {
-	case 0, 1, 2, 3, 4:
+	if random.IntN(3) == 0 {
 		for i := range w.Operations {
 			if op := &w.Operations[i]; op.active() && random.IntN(2) == 0 {
 				w.end(op, outcomes(random))
 			}
 		}
-	case 5:
-		w.Sets[2].Replicas = random.IntN(6)
-	case 6:
-		one().Quarantined = true
-	case 7:
-		one().Unreachable = random.IntN(2) == 0
-	case 8:
-		w.Paused = []string{"", "", "why"}[random.IntN(3)]
-	case 9:
-		w.Frozen = []string{"", "", "why"}[random.IntN(3)]
-	case 10:
-		for i := range w.Operations {
-			if op := &w.Operations[i]; op.active() && random.IntN(4) == 0 {
-				op.Cancelling = true
-			}
-		}
-	case 11:
-		w.Invalid = []string{"", "", "why"}[random.IntN(3)]
-	case 12:
-		w.ContentCarried = random.IntN(4) != 0
-	case 13:
-		one().Phase = "" // a status is lost
-	case 14:
-		w.Deleting = w.Deleting || random.IntN(20) == 0
-	case 15:
-		w.free += random.IntN(3)
+		return
 	}
+	one := &Machine{}
+	if len(w.Machines) > 0 {
+		one = &w.Machines[random.IntN(len(w.Machines))]
+	}
+	why := []string{"", "", "why"}[random.IntN(3)]
+	things := []func(){
+		func() { w.Sets[2].Replicas = random.IntN(6) },
+		func() { one.Quarantined = true },
+		func() { one.Unreachable = random.IntN(2) == 0 },
+		func() { w.Paused = why },
+		func() { w.Frozen = why },
+		func() { w.Invalid = why },
+		func() { w.ContentCarried = random.IntN(4) != 0 },
+		func() { one.Phase = "" }, // a status is lost
+		func() { w.Deleting = w.Deleting || random.IntN(20) == 0 },
+		func() { w.free += random.IntN(3) },
+		func() {
+			for i := range w.Operations {
+				if op := &w.Operations[i]; op.active() && random.IntN(4) == 0 {
+					op.Cancelling = true
+				}
+			}
+		},
+	}
+	things[random.IntN(len(things))]()
 }
 
 func TestNumber(t *testing.T) {

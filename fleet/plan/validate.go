@@ -137,9 +137,9 @@ func (f *findings) replicas() {
 
 func (f *findings) etcdReplicas(n int32) {
 	const path = "spec.etcd.machines.replicas"
-	switch {
-	case n == 1 || n == 3 || n == 5:
-	case n == 2 || n == 4:
+	switch n {
+	case 1, 3, 5:
+	case 2, 4:
 		f.add(path, "is %d: an even number of members tolerates no more failures than %d; set %d or %d", n, n-1, n-1, n+1)
 	default:
 		f.add(path, "is %d; set 1, 3 or 5", n)

@@ -142,19 +142,30 @@ func (w *world) start(s Step) error {
 		}
 	}
 	for _, name := range s.Machines {
-		m := w.machine(name)
-		switch {
-		case m == nil:
-			return fmt.Errorf("operation %s on %s, which the cluster does not hold", s.Operation, name)
-		case m.Quarantined:
-			return fmt.Errorf("operation %s on %s, which is in quarantine", s.Operation, name)
-		case s.EntryPoint == v1alpha1.EntryScale && (m.Role != v1alpha1.RoleCompute || m.Release != ""):
-			return fmt.Errorf("operation %s joins %s, a %s that leaves for %q", s.Operation, name, m.Role, m.Release)
-		case s.EntryPoint == v1alpha1.EntryRemove && m.Role == v1alpha1.RoleCompute && !w.Deleting && w.Nodes[name].Ready && w.pods[name] > 0 && len(w.Overrides) == 0:
-			return fmt.Errorf("operation %s removes %s, which is not drained", s.Operation, name)
+		if err := w.mayStart(s, name); err != nil {
+			return err
 		}
 	}
 	w.Operations = append(w.Operations, Operation{Name: s.Operation, EntryPoint: s.EntryPoint, Machines: s.Machines, RetryOf: s.RetryOf})
+	return nil
+}
+
+// mayStart says what must never be: an operation on a machine that is not held, is in quarantine, leaves or is not drained.
+func (w *world) mayStart(s Step, name string) error {
+	m := w.machine(name)
+	if m == nil {
+		return fmt.Errorf("operation %s on %s, which the cluster does not hold", s.Operation, name)
+	}
+	if m.Quarantined {
+		return fmt.Errorf("operation %s on %s, which is in quarantine", s.Operation, name)
+	}
+	if s.EntryPoint == v1alpha1.EntryScale && (m.Role != v1alpha1.RoleCompute || m.Release != "") {
+		return fmt.Errorf("operation %s joins %s, a %s that leaves for %q", s.Operation, name, m.Role, m.Release)
+	}
+	undrained := w.isWorker(name) && w.Nodes[name].Ready && w.pods[name] > 0
+	if s.EntryPoint == v1alpha1.EntryRemove && undrained && !w.Deleting && len(w.Overrides) == 0 {
+		return fmt.Errorf("operation %s removes %s, which is not drained", s.Operation, name)
+	}
 	return nil
 }
 
