@@ -42,7 +42,7 @@ func (c *Client) BastionHostKey() string { return c.bastionHostKey }
 func (c *Client) Close() {
 	c.once.Do(func() {
 		close(c.done)
-		c.conn.Close()
+		_ = c.conn.Close()
 		if c.release != nil {
 			c.release()
 		}
@@ -64,7 +64,7 @@ func (c *Client) keepAlive(every time.Duration) {
 		_, err := c.RoundTrip(ctx)
 		cancel()
 		if err != nil {
-			c.conn.Close()
+			_ = c.conn.Close()
 			return
 		}
 	}
@@ -124,13 +124,14 @@ func (c *Client) Run(ctx context.Context, command Command) (Result, error) {
 	if err != nil {
 		return Result{}, c.broken(cause(ctx, fmt.Errorf("opening a session: %w", err)))
 	}
-	defer session.Close()
+	end := func() { _ = session.Close() }
+	defer end()
 	limit := command.MaxOutput
 	if limit == 0 {
 		limit = 256 << 10
 	}
-	stdout := &bounded{limit: limit, arrived: command.Arrived, full: func() { session.Close() }}
-	stderr := &bounded{limit: limit, full: func() { session.Close() }}
+	stdout := &bounded{limit: limit, arrived: command.Arrived, full: end}
+	stderr := &bounded{limit: limit, full: end}
 	session.Stdin = bytes.NewReader(command.Stdin)
 	session.Stdout, session.Stderr = stdout, stderr
 	line := command.Line

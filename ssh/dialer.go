@@ -179,7 +179,7 @@ func (d *Dialer) handshake(ctx context.Context, e Endpoint, g *guard, signer gos
 		return nil, err
 	}
 	if !stop() {
-		c.Close()
+		_ = c.Close()
 		return nil, ctx.Err()
 	}
 	return gossh.NewClient(c, channels, requests), nil

@@ -192,66 +192,75 @@ func TestBastionFailuresNameTheLeg(t *testing.T) {
 	}
 }
 
+func answer(ctx context.Context, e sshtest.Exec) int {
+	switch e.Line {
+	case "exit":
+		return 7
+	case "flood":
+		for {
+			if _, err := e.Stdout.Write(make([]byte, 4096)); err != nil {
+				return 1
+			}
+		}
+	case "hang":
+		<-ctx.Done()
+		return 0
+	}
+	return sshtest.Echo(ctx, e)
+}
+
 func TestRun(t *testing.T) {
-	handle := func(ctx context.Context, e sshtest.Exec) int {
-		switch e.Line {
-		case "exit":
-			return 7
-		case "flood":
-			for {
-				if _, err := e.Stdout.Write(make([]byte, 4096)); err != nil {
-					return 1
-				}
-			}
-		case "hang":
-			<-ctx.Done()
-			return 0
-		}
-		return sshtest.Echo(ctx, e)
+	f := newFixture(t, func(o *sshtest.Options) { o.Handle = answer })
+	tests := []struct {
+		name, user string
+		command    ssh.Command
+		timeout    time.Duration
+		code       int
+		stdout     int // bytes
+		stderr     string
+		err        error
+	}{
+		{name: "gives the exit code without an error", user: "root", command: ssh.Command{Line: "exit"}, code: 7},
+		{name: "runs as it is for root", user: "root", command: ssh.Command{Line: "/bin/sh -s", Elevate: true}, stderr: "/bin/sh -s"},
+		{name: "puts sudo before it for a user", user: "ops", command: ssh.Command{Line: "/bin/sh -s", Elevate: true}, stderr: "sudo -n /bin/sh -s"},
+		{name: "ends a command that prints too much", user: "root", command: ssh.Command{Line: "flood", MaxOutput: 10000}, stdout: 10000, err: ssh.ErrTooMuchOutput},
+		{name: "ends with the context", user: "root", command: ssh.Command{Line: "hang"}, timeout: 50 * time.Millisecond, err: context.DeadlineExceeded},
 	}
-	f := newFixture(t, func(o *sshtest.Options) { o.Handle = handle })
-	dial := func(t *testing.T, user string) *ssh.Client {
-		f.endpoint.User = user
-		client, err := f.dialer.Dial(t.Context(), f.endpoint)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(client.Close)
-		return client
-	}
-	t.Run("gives the exit code without an error", func(t *testing.T) {
-		result, err := dial(t, "root").Run(t.Context(), ssh.Command{Line: "exit"})
-		if err != nil || result.ExitCode != 7 {
-			t.Errorf("Run() = %d, %v", result.ExitCode, err)
-		}
-	})
-	t.Run("puts sudo before it for users only", func(t *testing.T) {
-		for user, want := range map[string]string{"root": "/bin/sh -s", "ops": "sudo -n /bin/sh -s"} {
-			result, err := dial(t, user).Run(t.Context(), ssh.Command{Line: "/bin/sh -s", Elevate: true})
-			if err != nil || string(result.Stderr) != want {
-				t.Errorf("%s ran %q, %v; want %q", user, result.Stderr, err, want)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f.endpoint.User = test.user
+			client, err := f.dialer.Dial(t.Context(), f.endpoint)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	})
-	t.Run("ends a command that prints too much", func(t *testing.T) {
-		result, err := dial(t, "root").Run(t.Context(), ssh.Command{Line: "flood", MaxOutput: 10000})
-		if !errors.Is(err, ssh.ErrTooMuchOutput) || len(result.Stdout) != 10000 {
-			t.Errorf("Run() = %d bytes, %v", len(result.Stdout), err)
-		}
-	})
-	t.Run("ends with the context", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		_, err := dial(t, "root").Run(ctx, ssh.Command{Line: "hang"})
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Run() = %v", err)
-		}
-	})
-	t.Run("measures a round trip", func(t *testing.T) {
-		if d, err := dial(t, "root").RoundTrip(t.Context()); err != nil || d <= 0 {
-			t.Errorf("RoundTrip() = %v, %v", d, err)
-		}
-	})
+			defer client.Close()
+			ctx := t.Context()
+			if test.timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, test.timeout)
+				defer cancel()
+			}
+			result, err := client.Run(ctx, test.command)
+			if !errors.Is(err, test.err) {
+				t.Fatalf("Run() = %v, want %v", err, test.err)
+			}
+			if result.ExitCode != test.code || len(result.Stdout) != test.stdout || string(result.Stderr) != test.stderr {
+				t.Errorf("Run() = %d, %d bytes, %q", result.ExitCode, len(result.Stdout), result.Stderr)
+			}
+		})
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	f := newFixture(t, nil)
+	client, err := f.dialer.Dial(t.Context(), f.endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if d, err := client.RoundTrip(t.Context()); err != nil || d <= 0 {
+		t.Errorf("RoundTrip() = %v, %v", d, err)
+	}
 }
 
 func TestKeepAliveEndsADeadConnection(t *testing.T) {
@@ -333,7 +342,7 @@ func closedPort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
 }
 

@@ -88,9 +88,14 @@ func (s subject) testFacts(t *testing.T, a Address) {
 		t.Fatal(err)
 	}
 	f := seen.Facts
-	if f.OS == "" || f.Architecture == "" || f.Kernel == "" || f.Hostname == "" || f.CPUs == 0 || f.MemoryBytes == 0 ||
-		f.DiskBytes == 0 || f.DiskFreeBytes == 0 || f.Fsync == 0 || f.CgroupVersion == 0 || len(f.MachineID) != 32 {
-		t.Errorf("facts are missing: %+v", f)
+	for name, missing := range map[string]bool{
+		"OS": f.OS == "", "Architecture": f.Architecture == "", "Kernel": f.Kernel == "", "Hostname": f.Hostname == "",
+		"CPUs": f.CPUs == 0, "MemoryBytes": f.MemoryBytes == 0, "DiskBytes": f.DiskBytes == 0, "DiskFreeBytes": f.DiskFreeBytes == 0,
+		"Fsync": f.Fsync == 0, "CgroupVersion": f.CgroupVersion == 0, "MachineID": len(f.MachineID) != 32,
+	} {
+		if missing {
+			t.Errorf("%s is missing in %+v", name, f)
+		}
 	}
 	if f.ClockOffset.Abs().Seconds() > 5 {
 		t.Errorf("the clock is off by %s", f.ClockOffset)
@@ -134,46 +139,46 @@ func (s subject) testRace(t *testing.T, a Address) {
 }
 
 func (s subject) testLease(t *testing.T, a Address) {
-	ctx := t.Context()
-	start, err := s.prober.Ping(ctx, a)
+	start, err := s.prober.Ping(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := start.Generation
-	first := Lease{Generation: g + 1, Cluster: "cluster", Operation: "first-1"}
-	for _, pass := range []string{"taking", "taking again"} {
-		lease, err := s.prober.Take(ctx, a, g, "cluster", "first-1")
-		if err != nil || lease != first {
-			t.Fatalf("%s: %+v, %v", pass, lease, err)
+	take := func(name string, expected int64, operation string, want Lease, wantErr error) {
+		t.Helper()
+		lease, err := s.prober.Take(t.Context(), a, expected, "cluster", operation)
+		if !errors.Is(err, wantErr) || lease != want {
+			t.Fatalf("%s: %+v, %v", name, lease, err)
 		}
 	}
+	first := Lease{Generation: g + 1, Cluster: "cluster", Operation: "first-1"}
+	take("taking", g, "first-1", first, nil)
+	take("taking again", g, "first-1", first, nil)
 	stages := map[string]string{"os_base": "sha256:aa", "etcd": "sha256:bb"}
 	s.stamp(t, stages)
-	if lease, err := s.prober.Take(ctx, a, g, "cluster", "second-1"); !errors.Is(err, ErrLeaseChanged) || lease != first {
-		t.Errorf("taking with an old expectation: %+v, %v", lease, err)
-	}
-	seen, err := s.prober.Inspect(ctx, a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(stages, seen.Stages); seen.Lease != first || diff != "" {
-		t.Errorf("inspected lease %+v, stages (-want +got):\n%s", seen.Lease, diff)
-	}
-	second := Lease{Generation: g + 2, Cluster: "cluster", Operation: "second-1"}
-	if lease, err := s.prober.Take(ctx, a, g+1, "cluster", "second-1"); err != nil || lease != second {
-		t.Fatalf("taking the next generation: %+v, %v", lease, err)
-	}
-	if err := s.prober.Release(ctx, a, g+1); !errors.Is(err, ErrLeaseChanged) {
+	take("taking with an old expectation", g, "second-1", first, ErrLeaseChanged)
+	s.sees(t, a, first, stages)
+	take("taking the next generation", g+1, "second-1", Lease{Generation: g + 2, Cluster: "cluster", Operation: "second-1"}, nil)
+	if err := s.prober.Release(t.Context(), a, g+1); !errors.Is(err, ErrLeaseChanged) {
 		t.Errorf("releasing an old generation: %v", err)
 	}
 	for range 2 {
-		if err := s.prober.Release(ctx, a, g+2); err != nil {
+		if err := s.prober.Release(t.Context(), a, g+2); err != nil {
 			t.Fatalf("releasing: %v", err)
 		}
 	}
-	seen, err = s.prober.Inspect(ctx, a)
-	if err != nil || seen.Lease != (Lease{Generation: g + 2}) || len(seen.Stages) != 0 {
-		t.Errorf("after the release: %+v, %v, %v", seen.Lease, seen.Stages, err)
+	s.sees(t, a, Lease{Generation: g + 2}, nil)
+}
+
+// sees wants an inspection to find a lease and stamps.
+func (s subject) sees(t *testing.T, a Address, lease Lease, stages map[string]string) {
+	t.Helper()
+	seen, err := s.prober.Inspect(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(stages, seen.Stages); seen.Lease != lease || diff != "" {
+		t.Errorf("inspected lease %+v, want %+v; stages (-want +got):\n%s", seen.Lease, lease, diff)
 	}
 }
 

@@ -230,9 +230,8 @@ func parseLease(b []byte) (Lease, error) {
 
 // word says that s has only what the fence allows in a name.
 func word(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-')
-	})
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	return strings.Trim(s, allowed) == ""
 }
 
 func readSample(r *report, v string) error {

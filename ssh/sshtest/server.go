@@ -108,7 +108,7 @@ func Start(t testing.TB, options Options) *Server {
 
 // Stop ends the server and all its connections and waits for them.
 func (s *Server) Stop() {
-	s.listener.Close()
+	_ = s.listener.Close()
 	s.Cut()
 	s.running.Wait()
 }
@@ -185,7 +185,7 @@ func (s *Server) session(user string, accept gossh.NewChannel) {
 	if err != nil {
 		return
 	}
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for request := range requests {
@@ -237,7 +237,7 @@ func forward(accept gossh.NewChannel) {
 		conn.Close()
 	}()
 	_, _ = io.Copy(channel, conn)
-	channel.Close()
+	_ = channel.Close()
 	conn.Close()
 }
 
