@@ -176,7 +176,7 @@ func (l *Lab) LimitRate(ctx context.Context, machine string, bytesPerSecond int6
 		toMachine := append(l.inNet("tc"), ratePlan(portDev(m.Name), bytesPerSecond)...)
 		fromMachine := append([]string{"nsenter", "--target", strconv.Itoa(leader), "--net", "tc"}, ratePlan("eth0", bytesPerSecond)...)
 		for _, argv := range [][]string{toMachine, fromMachine} {
-			if _, err := run(ctx, "", argv...); err != nil && !(bytesPerSecond == 0 && noQdisc(err)) {
+			if _, err := run(ctx, "", argv...); err != nil && (bytesPerSecond != 0 || !noQdisc(err)) {
 				return err
 			}
 		}

@@ -65,48 +65,48 @@ type traces struct {
 // tracesOf looks at what carries the index, or lies below the data directory; other labs come and go meanwhile.
 func tracesOf(t *testing.T, home string, index int) traces {
 	t.Helper()
-	var found traces
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range parseMounts(string(data)) {
-		if strings.HasPrefix(m.point, home) || strings.HasPrefix(m.source, home) || m.point == netnsPath(index) {
-			found.Mounts = append(found.Mounts, m.point)
-		}
-	}
-	cmdlines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, path := range cmdlines {
-		line, _ := os.ReadFile(path)
-		if strings.Contains(string(line), home) && !strings.Contains(path, "/"+strconv.Itoa(os.Getpid())+"/") {
-			found.Processes = append(found.Processes, strings.ReplaceAll(string(line), "\x00", " "))
-		}
-	}
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range interfaces {
-		if i.Name == hostDev(index) {
-			found.Links = append(found.Links, i.Name)
-		}
-	}
 	host, err := DetectHost()
-	if err != nil {
-		t.Fatal(err)
+	must(t, err)
+	found := traces{Mounts: mountsOf(t, home, index), Processes: processesNaming(home), Loops: loopDevices(home)}
+	if exists("/sys/class/net/" + hostDev(index)) {
+		found.Links = append(found.Links, hostDev(index))
 	}
 	for _, h := range host.Hierarchies {
 		if exists(h.labCgroup(index)) {
 			found.Cgroups = append(found.Cgroups, h.labCgroup(index))
 		}
 	}
-	found.Loops = loopDevices(home)
 	for _, path := range []string{netnsPath(index), newRegistry(host).claimPath(index)} {
 		if exists(path) {
 			found.Runtime = append(found.Runtime, path)
 		}
 	}
 	return found
+}
+
+func mountsOf(t *testing.T, home string, index int) []string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	var points []string
+	for _, m := range parseMounts(string(data)) {
+		if strings.HasPrefix(m.point, home) || strings.HasPrefix(m.source, home) || m.point == netnsPath(index) {
+			points = append(points, m.point)
+		}
+	}
+	return points
+}
+
+func processesNaming(home string) []string {
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	var lines []string
+	for _, path := range paths {
+		line, _ := os.ReadFile(path)
+		if strings.Contains(string(line), home) && filepath.Base(filepath.Dir(path)) != strconv.Itoa(os.Getpid()) {
+			lines = append(lines, strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return lines
 }
 
 func expectNothingLeft(t *testing.T, home string, index int) {
@@ -205,6 +205,26 @@ func answers(l *Lab, machine string) bool {
 func TestLabMachinesAreSeparateAndReachable(t *testing.T) {
 	home := newHome(t)
 	l := newLab(t, home, "one", Spec{Machines: 3, User: "ops", Port: 2222, DiskBytes: 3 << 30, MemoryBytes: 512 << 20, WithoutPython: 1})
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *Lab)
+	}{
+		{"root and ops log in and words arrive as they are", usersLogIn},
+		{"every machine has an identity of its own", identitiesDiffer},
+		{"disk, memory and Python are as asked for", sizesHold},
+		{"machines reach each other and boot to running", machinesRun},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, l) })
+	}
+	index := l.state.Index
+	must(t, l.Delete(t.Context()))
+	expectNothingLeft(t, home, index)
+	if err := l.Delete(t.Context()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("deleting twice: %v", err)
+	}
+}
+
+func usersLogIn(t *testing.T, l *Lab) {
 	if got := mustExec(t, l, "m1", "whoami"); got != "ops" {
 		t.Errorf("user: %s", got)
 	}
@@ -216,6 +236,9 @@ func TestLabMachinesAreSeparateAndReachable(t *testing.T) {
 	if out.String() != "two  words $HOME\n" {
 		t.Errorf("words changed on the way: %q", out.String())
 	}
+}
+
+func identitiesDiffer(t *testing.T, l *Lab) {
 	unique := map[string]bool{}
 	for _, m := range l.Machines() {
 		unique[mustExec(t, l, m.Name, "cat", "/etc/machine-id")] = true
@@ -230,31 +253,32 @@ func TestLabMachinesAreSeparateAndReachable(t *testing.T) {
 	if len(unique) != 12 {
 		t.Errorf("machine ids, host keys, addresses and MACs: %d of 12 are different", len(unique))
 	}
+}
+
+func sizesHold(t *testing.T, l *Lab) {
 	blocks, err := strconv.Atoi(mustExec(t, l, "m1", "stat", "-f", "-c", "%b", "/"))
 	if err != nil || blocks*4096 < 2<<30 || blocks*4096 > 3<<30 {
 		t.Errorf("a disk of 3 GiB has %d blocks, %v", blocks, err)
 	}
+	limit, err := os.ReadFile(memoryFile(l, "m1"))
+	if err != nil || strings.TrimSpace(string(limit)) != strconv.Itoa(512<<20) {
+		t.Errorf("memory limit: %s, %v", limit, err)
+	}
+	mustExec(t, l, "m2", "python3", "-V")
 	_, err = l.Exec(t.Context(), "m3", "python3", "-V")
 	var exit *ExitError
 	if !errors.As(err, &exit) || exit.Code != 127 {
 		t.Errorf("python3 on a machine without it: %v", err)
 	}
+}
+
+func machinesRun(t *testing.T, l *Lab) {
 	mustExec(t, l, "m2", "python3", "-c", "import socket; socket.create_connection(('"+l.Machines()[2].Address+"', 2222), 5)")
 	if got := mustExec(t, l, "m1", "ip", "route", "show", "default"); !strings.Contains(got, "via "+l.Gateway()) {
 		t.Errorf("default route: %s", got)
 	}
 	if got := mustExec(t, l, "m1", "systemctl", "is-system-running", "--wait"); got != "running" {
 		t.Errorf("system state: %s", got)
-	}
-	limit, err := os.ReadFile(memoryFile(l, "m1"))
-	if err != nil || strings.TrimSpace(string(limit)) != strconv.Itoa(512<<20) {
-		t.Errorf("memory limit: %s, %v", limit, err)
-	}
-	index := l.state.Index
-	must(t, l.Delete(t.Context()))
-	expectNothingLeft(t, home, index)
-	if err := l.Delete(t.Context()); !errors.Is(err, ErrNotFound) {
-		t.Errorf("deleting twice: %v", err)
 	}
 }
 

@@ -68,6 +68,9 @@ func TestReserve(t *testing.T) {
 			t.Errorf("got %d", index)
 		}
 	})
+}
+
+func TestReserveBesideOthers(t *testing.T) {
 	t.Run("ignores claims of an earlier boot and counts torn ones as taken", func(t *testing.T) {
 		r := testRegistry(t)
 		for name, text := range map[string]string{"1.json": `{"index":1,"boot":"before"}`, "2.json": `{"ind`, "x.json": "{}"} {
