@@ -18,13 +18,14 @@ type subject struct {
 	stamp func(t *testing.T, stages map[string]string)
 }
 
-func wantKind(t *testing.T, err error, kind Kind) *Error {
+// wantKind wants an error of a kind and gives its text.
+func wantKind(t *testing.T, err error, kind Kind) string {
 	t.Helper()
 	var problem *Error
 	if !errors.As(err, &problem) || problem.Kind != kind {
 		t.Fatalf("error %v, want one of kind %s", err, kind)
 	}
-	return problem
+	return problem.Error()
 }
 
 // pinnedAddress inspects for the first time and pins what was shown.
@@ -75,7 +76,7 @@ func (s subject) testChangedKey(t *testing.T, a Address) {
 	_, pingErr := s.prober.Ping(t.Context(), a)
 	_, inspectErr := s.prober.Inspect(t.Context(), a)
 	for _, err := range []error{pingErr, inspectErr} {
-		text := wantKind(t, err, HostKeyChanged).Error()
+		text := wantKind(t, err, HostKeyChanged)
 		if !strings.Contains(text, Fingerprint(other)) || !strings.Contains(text, Fingerprint(shown)) {
 			t.Errorf("%q does not name both keys", text)
 		}

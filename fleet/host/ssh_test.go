@@ -253,7 +253,7 @@ func TestSSHErrorsSayWhatToDo(t *testing.T) {
 			s := newSandbox(t, nil)
 			test.change(t, s)
 			_, err := s.prober.Inspect(t.Context(), s.address)
-			if text := wantKind(t, err, test.kind).Error(); !strings.Contains(text, test.text) || strings.Contains(text, "\n") {
+			if text := wantKind(t, err, test.kind); !strings.Contains(text, test.text) || strings.Contains(text, "\n") {
 				t.Errorf("%q does not say %q in one line", text, test.text)
 			}
 		})
@@ -284,7 +284,7 @@ func TestTakeErrors(t *testing.T) {
 			a := s.subject().pinnedAddress(t)
 			test.change(t, s)
 			_, err := s.prober.Take(t.Context(), a, 0, "cluster", "operation-1")
-			if text := wantKind(t, err, test.kind).Error(); !strings.Contains(text, test.text) {
+			if text := wantKind(t, err, test.kind); !strings.Contains(text, test.text) {
 				t.Errorf("%q does not say %q", text, test.text)
 			}
 		})

@@ -36,7 +36,7 @@ func newRelay(t *testing.T) *relay {
 		t.Fatal(err)
 	}
 	r := &relay{target: strings.TrimPrefix(planeConfig.Host, "https://"), address: l.Addr().String(), open: map[net.Conn]struct{}{}}
-	l.Close()
+	_ = l.Close()
 	t.Cleanup(r.close)
 	return r
 }
@@ -79,7 +79,7 @@ func (r *relay) close() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.listener != nil {
-		r.listener.Close()
+		_ = r.listener.Close()
 		r.listener = nil
 	}
 	for c := range r.open {
