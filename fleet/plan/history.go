@@ -16,8 +16,9 @@ type record struct {
 	touched   bool // something may be on the host
 	installed bool
 	removed   bool // the last thing that was done to the host was to clean it
-	// joined are the machines that took part in installs of this machine since it was clean.
-	joined map[string]bool
+	// joined are the machines that took part in installs of this machine since it was clean; nil for workers.
+	joined   map[string]bool
+	isWorker bool
 	// installFailures counts installs that failed on this host since it was clean or installed; failure is the last one.
 	installFailures int
 	failure         Result
@@ -41,7 +42,7 @@ func readHistory(o *Observed) map[string]*record {
 	records := make(map[string]*record, len(o.Machines))
 	for i := range o.Machines {
 		roles[o.Machines[i].Name] = o.Machines[i].Role
-		records[o.Machines[i].Name] = &record{}
+		records[o.Machines[i].Name] = &record{isWorker: o.Machines[i].Role == v1alpha1.RoleCompute}
 	}
 	for i := range o.Operations {
 		op := &o.Operations[i]
@@ -89,11 +90,8 @@ func (r *record) add(op *Operation, name string, excused bool) {
 }
 
 func (r *record) addInstall(op *Operation, name string, excused bool) {
-	if r.joined == nil {
-		r.joined = map[string]bool{}
-	}
-	for _, other := range op.Machines {
-		r.joined[other] = true
+	if !r.isWorker {
+		r.join(op.Machines)
 	}
 	result := op.on(name)
 	switch {
@@ -111,11 +109,20 @@ func (r *record) addInstall(op *Operation, name string, excused bool) {
 	}
 }
 
+func (r *record) join(machines []string) {
+	if r.joined == nil {
+		r.joined = make(map[string]bool, len(machines))
+	}
+	for _, m := range machines {
+		r.joined[m] = true
+	}
+}
+
 func (r *record) addRemove(op *Operation, name string) {
 	result := op.on(name)
 	switch {
 	case result.Result == v1alpha1.HostSucceeded && !op.active():
-		*r = record{newest: op, decided: true, removed: true, failure: r.failure, lastRemoves: true}
+		*r = record{newest: op, decided: true, removed: true, failure: r.failure, lastRemoves: true, isWorker: r.isWorker}
 	case op.active() || op.Phase == v1alpha1.OperationCancelled:
 	case result.Result == v1alpha1.HostPending:
 		r.blameless, r.without = r.blameless+1, op
@@ -129,7 +136,7 @@ func (r *record) addRemove(op *Operation, name string) {
 func (r *record) settle(m *Machine, o *Observed) {
 	if m.Release == "" && !o.Deleting && r.lastRemoves && r.active == nil {
 		// It was on its way out and is not any more: this is another claim, of a host that was found clean since.
-		*r = record{newest: r.newest, decided: true, removed: true}
+		*r = record{newest: r.newest, decided: true, removed: true, isWorker: r.isWorker}
 	}
 	if r.decided {
 		return

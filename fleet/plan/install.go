@@ -108,17 +108,20 @@ func (p *planner) build(ready []*Machine) {
 // up again. It is empty while one of etcd or the control plane is not ready: the others would wait for nothing.
 func (p *planner) creation(ready []*Machine) (names []string, previous map[string]bool) {
 	previous = map[string]bool{}
+	isReady := make(map[*Machine]bool, len(ready))
+	for _, m := range ready {
+		isReady[m] = true
+	}
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleEtcd, v1alpha1.RoleControlPlane, v1alpha1.RoleCompute} {
 		for _, m := range p.machines {
 			r := p.history[m.Name]
 			if m.Role != role || m.Release != "" || r.installed {
 				continue
 			}
-			isReady := slices.Contains(ready, m)
-			if !isReady && role != v1alpha1.RoleCompute {
+			if !isReady[m] && role != v1alpha1.RoleCompute {
 				return nil, nil
 			}
-			if isReady && len(names) < p.Limits.MachinesPerOperation {
+			if isReady[m] && len(names) < p.Limits.MachinesPerOperation {
 				names = append(names, m.Name)
 				previous[retryOf(r.lastInstall())] = true
 			}
@@ -227,8 +230,12 @@ func only(set map[string]bool) string {
 
 func (p *planner) roleCounts(names []string) string {
 	counts := map[v1alpha1.Role]int{}
+	named := make(map[string]bool, len(names))
+	for _, name := range names {
+		named[name] = true
+	}
 	for _, m := range p.machines {
-		if slices.Contains(names, m.Name) {
+		if named[m.Name] {
 			counts[m.Role]++
 		}
 	}
