@@ -13,7 +13,7 @@ import (
 
 func newLabCreateCommand(opts *lab.Options) *cobra.Command {
 	spec := lab.Spec{}
-	disk, memory := "8Gi", "0"
+	disk, memory, ensure := "8Gi", "0", false
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a lab and wait until every machine's sshd answers",
@@ -28,7 +28,7 @@ func newLabCreateCommand(opts *lab.Options) *cobra.Command {
 			if spec.MemoryBytes, err = parseBytes("memory", memory); err != nil {
 				return err
 			}
-			return runLabCreate(cmd, *opts, args[0], spec)
+			return runLabCreate(cmd, *opts, args[0], spec, ensure)
 		},
 	}
 	flags := cmd.Flags()
@@ -39,11 +39,12 @@ func newLabCreateCommand(opts *lab.Options) *cobra.Command {
 	flags.StringVar(&spec.User, "user", "root", "user to log in as: root, or ops (sudo); both exist")
 	flags.IntVar(&spec.Port, "port", 22, "port of sshd")
 	flags.IntVar(&spec.WithoutPython, "no-python", 0, "how many machines, from the last, have no Python")
+	flags.BoolVar(&ensure, "ensure", false, "keep a lab of that name that was made to the same flags; boot its machines that are off")
 	flags.StringVar(&opts.Mirror, "mirror", "", "Debian mirror to build the image from")
 	return cmd
 }
 
-func runLabCreate(cmd *cobra.Command, opts lab.Options, name string, spec lab.Spec) error {
+func runLabCreate(cmd *cobra.Command, opts lab.Options, name string, spec lab.Spec, ensure bool) error {
 	opts.Name, opts.Progress = name, cmd.ErrOrStderr()
 	l, err := lab.New(opts)
 	if err != nil {
@@ -51,7 +52,11 @@ func runLabCreate(cmd *cobra.Command, opts lab.Options, name string, spec lab.Sp
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := l.Create(ctx, spec); err != nil {
+	create := l.Create
+	if ensure {
+		create = l.Ensure
+	}
+	if err := create(ctx, spec); err != nil {
 		return fmt.Errorf("creating lab %s: %w", name, err)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), `Try next:

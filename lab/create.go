@@ -48,6 +48,31 @@ func (l *Lab) Create(ctx context.Context, spec Spec) (err error) {
 	return l.create(ctx, spec, images)
 }
 
+// Ensure is Create for callers that run again: a lab that is there and was made to the same spec is kept, and its machines
+// without power boot.
+func (l *Lab) Ensure(ctx context.Context, spec Spec) error {
+	err := l.load()
+	if errors.Is(err, ErrNotFound) || err == nil && l.state.Phase != phaseReady {
+		return l.Create(ctx, spec)
+	}
+	if err != nil {
+		return err
+	}
+	if l.state.Spec != spec.defaulted() {
+		return fmt.Errorf("lab %s exists and was made to another spec: slipway lab delete %s", l.opts.Name, l.opts.Name)
+	}
+	for _, m := range l.Machines() {
+		if m.Running {
+			continue
+		}
+		l.say("Machine %s has no power; booting it", m.Hostname)
+		if err := l.PowerOn(ctx, m.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // makeRoom refuses to replace a lab, and removes one whose creation was killed: the lock is held, so nobody makes it.
 func (l *Lab) makeRoom(ctx context.Context) error {
 	if !exists(l.statePath()) {

@@ -86,7 +86,12 @@ func TestLabThatWasKilledIsMadeAnewByCreate(t *testing.T) {
 	if err := l.Create(t.Context(), Spec{Machines: 1}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("creating a lab that lives: %v", err)
 	}
+	must(t, l.PowerOff(t.Context(), "m1"))
+	must(t, l.Ensure(t.Context(), Spec{Machines: 1}))
 	mustExec(t, l, "m1", "true")
+	if err := l.Ensure(t.Context(), Spec{Machines: 2}); err == nil {
+		t.Error("ensured a lab of another size")
+	}
 	index := l.state.Index
 	must(t, l.Delete(t.Context()))
 	expectNothingLeft(t, home, index)
