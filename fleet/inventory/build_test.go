@@ -309,3 +309,21 @@ func TestBootstrapToken(t *testing.T) {
 		t.Error("another operation has the same")
 	}
 }
+
+func TestComplete(t *testing.T) {
+	in := external(t)
+	cases()["create-with-user-settings"](&in)
+	got, err := Complete(in.ClusterName, in.Spec, in.Bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := yaml.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "complete.golden", string(text))
+	in.Spec.Network.ServiceCIDRs = nil
+	if _, err := Complete(in.ClusterName, in.Spec, in.Bundle); err == nil {
+		t.Error("a spec without services is accepted")
+	}
+}

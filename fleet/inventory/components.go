@@ -76,7 +76,7 @@ func (in *Input) bindPort() int32 {
 	return in.port()
 }
 
-// Kubelet is the complete KubeletConfiguration, the same for all nodes.
+// kubelet is the complete KubeletConfiguration, the same for all nodes.
 func (in *Input) kubelet() (object, error) {
 	user, err := part("spec.kubernetes.componentConfigs.kubelet", in.configs().Kubelet)
 	if err != nil {
@@ -263,4 +263,28 @@ func documents(objects ...object) (string, error) {
 		b.Write(data)
 	}
 	return b.String(), nil
+}
+
+// Components are the complete configurations of a cluster: what the defaults and the deployment's parts become.
+type Components struct {
+	Kubelet              map[string]any `json:"kubelet"`
+	KubeProxy            map[string]any `json:"kubeProxy"`
+	ClusterConfiguration map[string]any `json:"clusterConfiguration"`
+}
+
+// Complete gives the complete configurations of a deployment before it has machines: the endpoints of etcd are empty.
+func Complete(clusterName string, spec v1alpha1.ClusterDeploymentSpec, b Bundle) (Components, error) {
+	in := Input{ClusterName: clusterName, Spec: spec, Bundle: b}
+	var out Components
+	var err error
+	if out.Kubelet, err = in.kubelet(); err != nil {
+		return Components{}, fmt.Errorf("completing the settings of %s: %w", clusterName, err)
+	}
+	if out.KubeProxy, err = in.kubeProxy(); err != nil {
+		return Components{}, fmt.Errorf("completing the settings of %s: %w", clusterName, err)
+	}
+	if out.ClusterConfiguration, err = in.clusterConfiguration(nil); err != nil {
+		return Components{}, fmt.Errorf("completing the settings of %s: %w", clusterName, err)
+	}
+	return out, nil
 }
