@@ -98,8 +98,9 @@ func NewOperatorCommand() *cobra.Command {
 	var crds bool
 	var o operatorOptions
 	cmd := &cobra.Command{
-		Use:   "operator",
-		Short: "Run the operator against an existing management cluster",
+		Use:         "operator",
+		Annotations: map[string]string{ownLogs: "yes"},
+		Short:       "Run the operator against an existing management cluster",
 		Long: `Operator runs the controllers against any Kubernetes cluster, until ctrl-C. Several may run at once: one leads,
 the others wait. 'slipway up' is this and a management plane in one.`,
 		Example: `  slipway operator --kubeconfig mgmt.kubeconfig --install-crds --mirror-listen 10.1.0.5:8443

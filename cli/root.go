@@ -10,7 +10,10 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 )
 
 // Version is set by the linker.
@@ -96,10 +99,17 @@ func (e *usageError) Error() string { return e.err.Error() }
 
 func (e *usageError) Unwrap() error { return e.err }
 
+// ownLogs is the annotation of commands that set up logging themselves.
+const ownLogs = "slipway.dev/own-logs"
+
 // markUsage makes wrong arguments and missing flags of every command wrong usage.
 func markUsage(cmd *cobra.Command) {
 	if cmd.Runnable() {
 		cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+			if cmd.Annotations[ownLogs] == "" { // what libraries log is no answer to a command
+				ctrl.SetLogger(logr.Discard())
+				klog.SetLogger(logr.Discard())
+			}
 			if err := errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
 				return &usageError{err}
 			}

@@ -32,8 +32,9 @@ type upOptions struct {
 func NewUpCommand() *cobra.Command {
 	var o upOptions
 	cmd := &cobra.Command{
-		Use:   "up",
-		Short: "Start the management plane and the operator on this host",
+		Use:         "up",
+		Annotations: map[string]string{ownLogs: "yes"},
+		Short:       "Start the management plane and the operator on this host",
 		Long: `Up runs all that is needed on one host: etcd, a Kubernetes API server and its controller manager as child
 processes, the operator, and the mirror from which machines pull the bundle. What is missing is made first:
 the bundle is built (minutes, once) and a virtual environment for Ansible is filled.

@@ -4,13 +4,13 @@ package planetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/slipway-dev/slipway/bundle"
 	"github.com/slipway-dev/slipway/charts"
 	"github.com/slipway-dev/slipway/plane"
 	"k8s.io/client-go/rest"
@@ -18,14 +18,19 @@ import (
 
 const timeout = 3 * time.Minute
 
-// Binaries finds a program of the plane: in the directory $SLIPWAY_BINARIES.
-func Binaries(_ context.Context, name string) (string, error) {
+// Binaries finds a program of the plane: in $SLIPWAY_BINARIES when it is set, otherwise in the cache of bundles, where
+// it is built when it is missing.
+func Binaries(ctx context.Context, name string) (string, error) {
 	if dir := os.Getenv("SLIPWAY_BINARIES"); dir != "" {
 		path := filepath.Join(dir, name)
 		_, err := os.Stat(path)
 		return path, err
 	}
-	return "", errors.New("SLIPWAY_BINARIES must name a directory with etcd, kube-apiserver and kube-controller-manager")
+	builder, err := bundle.NewBuilder(bundle.Options{})
+	if err != nil {
+		return "", err
+	}
+	return builder.Binary(ctx, name)
 }
 
 // Main is for TestMain: it starts a plane with the CRDs, lets use keep its configuration, runs the tests and stops the
@@ -70,6 +75,11 @@ func Start(t testing.TB) *plane.Plane {
 }
 
 func start(dir string) (*plane.Plane, error) {
+	for _, name := range []string{plane.Etcd, plane.APIServer, plane.ControllerManager} {
+		if _, err := Binaries(context.Background(), name); err != nil { // building may take long, starting must not
+			return nil, fmt.Errorf("getting %s: %w", name, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return plane.Start(ctx, plane.Options{Dir: dir, Binaries: Binaries, CRDs: charts.CRDs, Volatile: true})
