@@ -5,6 +5,7 @@ package ansible
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -29,6 +30,8 @@ clusterName: shop
 kubernetesVersion: {{ .Version }}
 controlPlaneEndpoint: {{ .Endpoint }}:6443
 imageRepository: bundle.slipway.dev
+apiServer:
+  extraArgs: [{name: kubelet-certificate-authority, value: /etc/kubernetes/pki/ca.crt}]
 networking: {podSubnet: {{ .PodCIDR }}, serviceSubnet: {{ .ServiceCIDR }}, dnsDomain: cluster.local}
 etcd:
   external:
@@ -44,6 +47,8 @@ failCgroupV1: false
 failSwapOn: false
 clusterDNS: [10.96.0.10]
 clusterDomain: cluster.local
+tlsCertFile: /var/lib/kubelet/pki/slipway-serving.crt
+tlsPrivateKeyFile: /var/lib/kubelet/pki/slipway-serving.key
 `
 
 const joinTemplate = `apiVersion: kubeadm.k8s.io/v1beta4
@@ -93,3 +98,16 @@ func (s *site) coreDNS() string {
 
 // pin is what a joining node trusts the control plane by.
 func (s *site) pin() string { return must(certs.PublicKeyHash(s.pki.CA.Certificate))(s.t) }
+
+// nodePKI holds the certificates that kubelets show to the API server.
+func (s *site) nodePKI() map[string]any {
+	s.t.Helper()
+	pairs := map[string]any{}
+	for _, name := range slices.Concat(s.planes, s.workers) {
+		host := s.hostname(name)
+		leaf := certs.Leaf{CommonName: "system:node:" + host, Organizations: []string{"system:nodes"}, Names: []string{host, s.address(name)}, Usage: certs.Server}
+		pair := must(certs.New(certs.Options{}).NewLeaf(s.pki.CA, leaf))(s.t)
+		pairs[host] = map[string]string{"crt": string(pair.Certificate), "key": string(pair.Key)}
+	}
+	return pairs
+}

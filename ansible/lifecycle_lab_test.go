@@ -40,8 +40,7 @@ func TestLifecycle(t *testing.T) {
 	s.succeed("verify", s.planes)
 
 	s.workers = []string{s.lab.Machines()[3].Name}
-	joined := s.succeed("scale", s.workers)
-	s.within(joined, 35)
+	s.counted("scale", s.succeed("scale", s.workers))
 	s.unchanged("scale", s.workers)
 	s.succeed("verify", s.planes)
 	all := append(slices.Clone(cluster), s.workers...)
@@ -55,7 +54,7 @@ func TestLifecycle(t *testing.T) {
 		s.succeed(entryPoint, s.of(entryPoint, cluster))
 		s.unchanged(entryPoint, s.of(entryPoint, cluster))
 	}
-	s.within(s.unchanged("create", cluster), 60)
+	s.counted("create", s.unchanged("create", cluster))
 	s.succeed("addons", s.planes)
 	s.succeed("verify", s.planes)
 	s.removeAll(cluster, before)
@@ -81,14 +80,12 @@ func (s *site) succeed(entryPoint string, names []string) []result {
 	for _, r := range results {
 		touched[r.Host] = true
 		if r.Kind == "failed" || r.Kind == "unreachable" {
-			s.t.Errorf("%s: %s", entryPoint, r)
+			log := strings.Split(string(must(os.ReadFile(filepath.Join(s.dir, s.operation(), "log")))(s.t)), "\n")
+			s.t.Fatalf("%s: %s\n%s", entryPoint, r, strings.Join(log[max(0, len(log)-40):], "\n"))
 		}
 	}
 	if len(touched) != len(names) {
-		s.t.Errorf("%s touched %v, want %v", entryPoint, touched, names)
-	}
-	if s.t.Failed() {
-		s.t.Fatalf("%s:\n%s", entryPoint, must(os.ReadFile(filepath.Join(s.dir, s.operation(), "log")))(s.t))
+		s.t.Fatalf("%s touched %v, want %v", entryPoint, touched, names)
 	}
 	return results
 }
@@ -150,17 +147,19 @@ func (s *site) changedOnce(attempts []result) {
 	}
 }
 
-// within holds the number of tasks of each host against the budget.
-func (s *site) within(results []result, budget int) {
+// counted says that each host went through as many tasks as TaskCount foretells.
+func (s *site) counted(entryPoint string, results []result) {
 	s.t.Helper()
 	count := map[string]int{}
 	for _, r := range results {
 		count[r.Host]++
 	}
-	for host, n := range count {
-		s.t.Logf("%s: %d tasks", host, n)
-		if n > budget {
-			s.t.Errorf("%s went through %d tasks, the budget is %d", host, n, budget)
+	for group, names := range map[string][]string{"etcd": s.etcd, "control_plane": s.planes, "compute": s.workers} {
+		want := must(TaskCount(entryPoint, group))(s.t)
+		for _, name := range names {
+			if got, ran := count[s.hostname(name)]; ran && got != want {
+				s.t.Errorf("%s: %s went through %d tasks, TaskCount says %d", entryPoint, name, got, want)
+			}
 		}
 	}
 }

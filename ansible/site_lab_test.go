@@ -333,7 +333,7 @@ func (s *site) vars() (vars, secrets map[string]any) {
 	secrets = map[string]any{
 		"etcd_pki":       map[string]any{"ca_crt": string(s.pki.EtcdCA.Certificate), "members": etcdPKI},
 		"kubernetes_pki": s.kubernetesPKI(), "kubernetes_init_configuration": map[string]string{s.hostname(s.planes[0]): s.initConfiguration()},
-		"kubernetes_join_configuration": s.joinConfigurations(),
+		"kubernetes_join_configuration": s.joinConfigurations(), "kubernetes_node_pki": s.nodePKI(),
 	}
 	return vars, secrets
 }

@@ -22,7 +22,7 @@ options:
   configuration: {description: The kubeadm configuration in YAML., type: str, required: true}
   wait_for: {description: Addresses with ports that must take connections first., type: list, elements: str, default: []}
   wait_seconds: {description: How long that may take., type: int, default: 120}
-  units: {description: Units that must be active at the end., type: list, elements: str, default: []}
+  units: {description: Units that must be active at the end; those that the host does not have do not count., type: list, elements: str, default: []}
   wait_blocked: {description: Whether another host is to blame when they do not; the message then begins with C(blocked)., type: bool, default: false}
   timeout_seconds: {description: How long kubeadm may take., type: int, default: 420}
   secrets: {description: Files with mode 0600 by path that kubeadm finds; their content is in no log and no result., type: dict, default: {}}
@@ -71,9 +71,9 @@ def wait_for(addresses: list[str], seconds: int, prefix: str) -> None:
 
 
 def wait_for_units(units: list[str], seconds: int) -> None:
-    """Waits until all units are active."""
+    """Waits until all units that the host has are active."""
     deadline = time.monotonic() + seconds
-    for unit in units:
+    for unit in [u for u in units if os.path.exists("/etc/systemd/system/" + u)]:
         while not succeeds("systemctl", "is-active", "--quiet", unit):
             if time.monotonic() > deadline:
                 log = run("journalctl", "--unit", unit, "--lines=3", "--output=cat", "--no-pager")

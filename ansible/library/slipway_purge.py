@@ -44,6 +44,7 @@ remains: {description: What was found, as kind and name., type: list, returned: 
 """
 
 CGROUPS = "/sys/fs/cgroup"
+NAMESPACES = "/run/netns"
 
 
 class Purge:
@@ -107,9 +108,12 @@ class Purge:
 
     def namespaces(self, patterns: list[str]) -> None:
         """Removes named network namespaces, and with them their devices."""
-        for name in matching(os.listdir("/run/netns") if os.path.isdir("/run/netns") else [], patterns):
+        for name in matching(os.listdir(NAMESPACES) if os.path.isdir(NAMESPACES) else [], patterns):
             if self.found("namespace", name):
                 run("ip", "netns", "delete", name)
+        if patterns and os.path.isdir(NAMESPACES) and not os.path.ismount(NAMESPACES) and not os.listdir(NAMESPACES):
+            if self.found("directory", NAMESPACES):
+                os.rmdir(NAMESPACES)
 
     def mounts(self, directories: list[str]) -> None:
         """Unmounts all below directories, the last mounted first."""

@@ -8,18 +8,22 @@ import os
 import shutil
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
 from ansible.module_utils.slipway import STATE, Trouble, read, remove, write
 
+ROOT = "/"
 INSTALLED = os.path.join(STATE, "installed")
 INCOMING = os.path.join(STATE, "incoming")
 # Begins the line of an image in a record; its archive is deleted once it is imported.
 IMAGE = "image "
 CHUNK = 1 << 20
 KEPT = {"/", "/opt", "/usr", "/usr/local", "/usr/local/bin", "/var/lib", STATE}
-ATTEMPTS = 5
+ROUNDS = 5
+# Seconds before the second round through all mirrors; twice as long before each further one.
+PAUSE = 1
 # An archive and what it unpacks to need about this many times the size of the archive.
 ROOM = 4
 
@@ -48,14 +52,14 @@ def forget(name: str) -> None:
 def is_installed(name: str, digest: str) -> bool:
     """Tells whether this content was unpacked and all its files are still there."""
     found, files = recorded(name)
-    return found == digest and all(os.path.lexists("/" + f) for f in files)
+    return found == digest and all(os.path.lexists(ROOT + f) for f in files)
 
 
 def delete_files(files: list[str]) -> None:
     """Deletes files named relative to the root, and directories that became empty and that no system has from birth."""
     for name in files:
-        remove("/" + name)
-    for directory in sorted({os.path.dirname("/" + f) for f in files}, reverse=True):
+        remove(ROOT + name)
+    for directory in sorted({os.path.dirname(ROOT + f) for f in files}, reverse=True):
         while directory not in KEPT and os.path.isdir(directory) and not os.listdir(directory):
             os.rmdir(directory)
             directory = os.path.dirname(directory)
@@ -76,16 +80,17 @@ class Mirrors:
         if free < ROOM * size:
             raise Trouble(f"no space: {digest[:19]} needs about {ROOM * size >> 20} MiB on the disk of {STATE}, {free >> 20} MiB are free")
         problems = []
-        for attempt in range(ATTEMPTS * len(self.urls)):
-            base = self.urls[attempt % len(self.urls)]
-            try:
-                self._continue(f"{base.rstrip('/')}/blobs/{digest.replace(':', '/')}", path, size)
-                if file_digest(path) == digest:
-                    return path
-                remove(path)
-                problems.append(f"{base}: the bytes do not have the digest")
-            except (OSError, http.client.HTTPException) as e:
-                problems.append(f"{base}: {e}")
+        for turn in range(ROUNDS):
+            time.sleep(PAUSE * 2 ** (turn - 1) if turn else 0)
+            for base in self.urls:
+                try:
+                    self._continue(f"{base.rstrip('/')}/blobs/{digest.replace(':', '/')}", path, size)
+                    if file_digest(path) == digest:
+                        return path
+                    remove(path)
+                    problems.append(f"{base}: the bytes do not have the digest")
+                except (OSError, http.client.HTTPException) as e:
+                    problems.append(f"{base}: {e}")
         raise Trouble(f"fetching {digest[:19]} from every mirror: " + "; ".join(dict.fromkeys(problems)))
 
     def _continue(self, url: str, path: str, size: int) -> None:
@@ -115,7 +120,7 @@ def file_digest(path: str) -> str:
 
 def unpack(archive: str, name: str) -> list[str]:
     """Unpacks an archive relative to the root and lists its files; tar replaces files, so programs may be running."""
-    command = ["tar", "--extract", "--gzip", "--verbose", "--no-same-owner", "--no-overwrite-dir", "--file", archive, "--directory", "/"]
+    command = ["tar", "--extract", "--gzip", "--verbose", "--no-same-owner", "--no-overwrite-dir", "--file", archive, "--directory", ROOT]
     files = []
     # Each name goes into the record before the file is whole: whatever a cut-off attempt placed can be removed.
     with open(record_path(name), "a", buffering=1) as log, \
