@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,10 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/bundle"
 	"github.com/slipway-dev/slipway/executor"
 	"github.com/slipway-dev/slipway/fleet"
@@ -50,7 +47,7 @@ func (p *operatorParts) setup(mgr ctrl.Manager) error {
 	runs, clusters := &kube.Signal{}, &kube.Signal{}
 	options := fleet.Options{
 		Controllers: chosenControllers(p.options.controllers), RunChanged: runs, ClusterChanged: clusters,
-		Version: Version, ContentVersion: p.content, Mirrors: p.mirrorURLs, RenderAddon: renderAddon,
+		Version: Version, ContentVersion: p.content, Mirrors: p.mirrorURLs,
 	}
 	if p.mirror != nil {
 		options.MirrorCA = func() []byte { return p.mirror.ca.Certificate }
@@ -158,9 +155,4 @@ func (p *operatorParts) simulate(o *fleet.Options) error {
 		Joined: func(t remote.Target) []string { return world.Joined(t.UID) }, OnChange: o.ClusterChanged.Send,
 	})
 	return nil
-}
-
-// renderAddon renders the chart of an addon.
-func renderAddon(_ *v1alpha1.ClusterDeployment, _ fleet.Release, a v1alpha1.Addon) ([]unstructured.Unstructured, string, error) {
-	return nil, "", errors.New("addon " + a.Name + " is not known")
 }

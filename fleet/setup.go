@@ -135,6 +135,9 @@ func Setup(mgr ctrl.Manager, o Options) error {
 			return err
 		}
 	}
+	if err := count(metrics.Registry, mgr.GetClient()); err != nil {
+		return fmt.Errorf("registering metrics of the fleet: %w", err)
+	}
 	return mgr.Add(manager.RunnableFunc(d.announce))
 }
 

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,12 +143,12 @@ func (v *View) Operations(ctx context.Context, index, value string) ([]v1alpha1.
 	return ops.Items, nil
 }
 
-// Older orders operations by their creation; those of one second by the number that ends the name of the later one.
+// Older orders operations by their creation; those of one second by the growing number in which their names end.
 func Older(a, b *v1alpha1.Operation) int {
-	if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-		return c
-	}
-	return strings.Compare(a.Name, b.Name)
+	return cmp.Or(
+		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+		cmp.Compare(plan.Number(a.Name), plan.Number(b.Name)),
+		strings.Compare(a.Name, b.Name))
 }
 
 func (v *View) connect(ctx context.Context, c *Cluster) error {
