@@ -73,7 +73,7 @@ def _with_options_of_ssh(documentation: str) -> str:
 
 
 # Not a plain assignment: tools that read the documentation without running the plugin shall see the literal above.
-globals()["DOCUMENTATION"] = _with_options_of_ssh(DOCUMENTATION)
+globals().update(DOCUMENTATION=_with_options_of_ssh(DOCUMENTATION))
 
 
 class Connection(ssh.Connection):
