@@ -7,10 +7,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-logr/logr"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/slipway-dev/slipway/ansible"
+	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/bundle"
 	"github.com/slipway-dev/slipway/executor"
 	"github.com/slipway-dev/slipway/fleet"
@@ -60,7 +65,7 @@ func (p *operatorParts) setup(mgr ctrl.Manager) error {
 	if p.options.executor == executorSimulated {
 		err = p.simulate(&options)
 	} else {
-		err = p.connect(&options)
+		err = p.connect(&options, mgr.GetConfig())
 	}
 	if err != nil {
 		return err
@@ -69,11 +74,8 @@ func (p *operatorParts) setup(mgr ctrl.Manager) error {
 }
 
 // connect makes the hands that touch real hosts and clusters.
-func (p *operatorParts) connect(o *fleet.Options) error {
-	runs, err := executor.NewProcess(executor.ProcessOptions{
-		Dir: string(p.home), Content: p.contentDir, Venv: p.venv, MaxConcurrent: p.options.maxRuns, OnChange: o.RunChanged.Send,
-		Log: slog.New(logr.ToSlogHandler(p.logger)),
-	})
+func (p *operatorParts) connect(o *fleet.Options, config *rest.Config) error {
+	runs, err := p.newExecutor(o.RunChanged.Send, config)
 	if err != nil {
 		return err
 	}
@@ -85,8 +87,47 @@ func (p *operatorParts) connect(o *fleet.Options) error {
 	p.closers = append(p.closers, func() error { prober.Close(); return nil })
 	connector := remote.NewReal(remote.RealOptions{OnChange: o.ClusterChanged.Send})
 	p.closers = append(p.closers, func() error { connector.Close(); return nil })
-	o.Executor, o.Prober, o.Connector = runs, prober, connector
+	o.Executor, o.Prober, o.Connector, o.Tasks = runs, prober, connector, taskCounts()
 	return nil
+}
+
+type closingExecutor interface {
+	executor.Executor
+	Close() error
+}
+
+func (p *operatorParts) newExecutor(changed func(string), config *rest.Config) (closingExecutor, error) {
+	log := slog.New(logr.ToSlogHandler(p.logger))
+	if p.options.executor == executorProcess {
+		return executor.NewProcess(executor.ProcessOptions{
+			Dir: string(p.home), Content: p.contentDir, Venv: p.venv, MaxConcurrent: p.options.maxRuns, OnChange: changed, Log: log,
+		})
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting the executor of Jobs: %w", err)
+	}
+	return executor.NewJob(executor.JobOptions{
+		Client: client, Namespace: p.options.jobNamespace, Image: p.options.jobImage, OnChange: changed, Log: log,
+	})
+}
+
+// taskCounts tells how many tasks an entry point has for a role. The content is read once for each pair.
+func taskCounts() func(v1alpha1.EntryPoint, v1alpha1.Role) int {
+	var mu sync.Mutex
+	known := map[string]int{}
+	return func(entry v1alpha1.EntryPoint, role v1alpha1.Role) int {
+		mu.Lock()
+		defer mu.Unlock()
+		key := string(entry) + " " + string(role)
+		n, ok := known[key]
+		if !ok {
+			// An entry point of a site is not in the content: 0 says that nobody knows.
+			n, _ = ansible.TaskCount(string(entry), strings.ReplaceAll(string(role), "-", "_"))
+			known[key] = n
+		}
+		return n
+	}
 }
 
 // contentDir is where a version of the content was extracted to, by this slipway or an older one.

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/charts"
 	"github.com/slipway-dev/slipway/plane"
 )
@@ -18,7 +22,15 @@ import (
 // The executors that can be chosen.
 const (
 	executorProcess   = "process"
+	executorJob       = "job"
 	executorSimulated = "simulated"
+)
+
+// What the executors do, in a few words.
+const (
+	onThisHost = "Ansible on this host"
+	inJobs     = "Ansible in Jobs of the management cluster"
+	nowhere    = "no machine is touched"
 )
 
 // operatorOptions are what `slipway up` and `slipway operator` have in common.
@@ -31,16 +43,22 @@ type operatorOptions struct {
 	metricsListen    string
 	logLevel         string
 	maxRuns          int
+	jobNamespace     string
+	jobImage         string
 	simulatedLatency time.Duration
 	leaderElection   bool
 }
 
-func (o *operatorOptions) flags(cmd *cobra.Command) {
+func (o *operatorOptions) flags(cmd *cobra.Command, executors map[string]string) {
 	f := cmd.Flags()
+	names := slices.Sorted(maps.Keys(executors))
+	var words []string
+	for _, name := range names {
+		words = append(words, fmt.Sprintf("%s (%s)", name, executors[name]))
+	}
 	f.StringSliceVar(&o.controllers, "controllers", nil, "controllers to run by name; * is all, -name switches one off (default all)")
 	o.executor = executorProcess
-	f.Var(&choice{&o.executor, []string{executorProcess, executorSimulated}}, "executor",
-		"how playbooks are run: process (Ansible on this host) or simulated (no machine is touched)")
+	f.Var(&choice{&o.executor, names}, "executor", "how playbooks are run: "+strings.Join(words, ", "))
 	f.StringArrayVar(&o.bundles, "bundle", nil, "bundle to install from, a directory or file (repeatable; default: the one in the cache, built when it is missing)")
 	f.StringVar(&o.mirrorListen, "mirror-listen", "", "address of this host from which machines pull the bundle over TLS (default: all addresses, port 8443 or a free one)")
 	f.StringArrayVar(&o.mirrorURLs, "mirror-url", nil, "URL at which machines find the mirror, if not by --mirror-listen (repeatable, best first)")
@@ -48,7 +66,7 @@ func (o *operatorOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.logLevel, "log-level", "info", "what is logged: error, info, debug or a number")
 	f.IntVar(&o.maxRuns, "max-runs", 10, "playbooks that run at once (executor process)")
 	f.DurationVar(&o.simulatedLatency, "simulated-latency", 2*time.Second, "how long each playbook takes on a host (executor simulated)")
-	_ = cmd.RegisterFlagCompletionFunc("executor", cobra.FixedCompletions([]string{executorProcess, executorSimulated}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("executor", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("controllers", cobra.FixedCompletions(controllerNames(), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -63,6 +81,9 @@ func (o *operatorOptions) validate() error {
 		if _, _, err := net.SplitHostPort(o.mirrorListen); err != nil {
 			return &usageError{fmt.Errorf("--mirror-listen %q: it must be address:port", o.mirrorListen)}
 		}
+	}
+	if o.executor == executorJob && o.jobImage == "" {
+		return &usageError{errors.New("--executor job: name the image with --job-image")}
 	}
 	if err := checkMetricsListen(o.metricsListen); err != nil {
 		return &usageError{err}
@@ -123,7 +144,9 @@ the others wait. 'slipway up' is this and a management plane in one.`,
 	f.StringVar(&dir, "dir", "", "data directory for runs, content and bundles (default $SLIPWAY_HOME or ~/.local/share/slipway)")
 	f.BoolVar(&crds, "install-crds", false, "install or update the custom resource definitions first")
 	f.BoolVar(&o.leaderElection, "leader-election", true, "wait until no other operator leads")
-	o.flags(cmd)
+	f.StringVar(&o.jobImage, "job-image", "", "image in which Jobs run playbooks (executor job)")
+	f.StringVar(&o.jobNamespace, "job-namespace", v1alpha1.FreezeNamespace, "namespace of the Jobs (executor job)")
+	o.flags(cmd, map[string]string{executorProcess: onThisHost, executorJob: inJobs, executorSimulated: nowhere})
 	return cmd
 }
 

@@ -65,7 +65,7 @@ func (p *operatorParts) prepare(ctx context.Context, report io.Writer) error {
 		return err
 	}
 	p.content = filepath.Base(path)
-	if real {
+	if p.options.executor == executorProcess {
 		if err := p.makeVenv(ctx, report); err != nil {
 			return err
 		}
@@ -169,8 +169,8 @@ func (p *operatorParts) newManager(ctx context.Context, config *rest.Config) (ct
 	if err != nil {
 		return nil, err
 	}
-	if p.options.leaderElection {
-		if err := ensureNamespace(ctx, config, v1alpha1.FreezeNamespace); err != nil {
+	for _, namespace := range p.namespaces() {
+		if err := ensureNamespace(ctx, config, namespace); err != nil {
 			return nil, err
 		}
 	}
@@ -179,6 +179,18 @@ func (p *operatorParts) newManager(ctx context.Context, config *rest.Config) (ct
 		return nil, fmt.Errorf("connecting the operator to %s: %w", config.Host, err)
 	}
 	return mgr, nil
+}
+
+// namespaces are those that must exist before the controllers start.
+func (p *operatorParts) namespaces() []string {
+	var names []string
+	if p.options.leaderElection {
+		names = append(names, v1alpha1.FreezeNamespace)
+	}
+	if p.options.executor == executorJob {
+		names = append(names, p.options.jobNamespace)
+	}
+	return names
 }
 
 // metricsAddress takes a free port where none is named, so that two operators can live side by side.

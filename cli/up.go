@@ -53,7 +53,7 @@ When it runs already, up says where everything is.`,
 	f.BoolVar(&o.detach, "detach", false, "return once everything is ready and leave it running")
 	f.BoolVar(&o.foreground, "foreground", false, "stay in the foreground until ctrl-C (the default)")
 	cmd.MarkFlagsMutuallyExclusive("detach", "foreground")
-	o.operator.flags(cmd)
+	o.operator.flags(cmd, map[string]string{executorProcess: onThisHost, executorSimulated: nowhere})
 	return cmd
 }
 
