@@ -69,6 +69,7 @@ func contract(t *testing.T, make func(t *testing.T) *harness) {
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := make(t)
 			test(t, h, h.open())
 		})

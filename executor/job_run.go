@@ -25,14 +25,15 @@ import (
 // jobRun is a run and what has been read of the log of its pod.
 type jobRun struct {
 	name    string
-	mu      sync.Mutex
+	priming sync.Mutex // guards primed, and lets others wait for it
+	primed  bool       // the log was read once
+	mu      sync.Mutex // guards all below
 	tracker *tracker
 	events  []Event
 	phase   Phase
 	result  *ending      // what the supervisor wrote
 	end     *ending      // judged and kept with the Job
 	final   *Observation // read back from the Job: finished before this executor came
-	primed  bool         // the log was read once
 	reading bool
 	ended   bool  // the log has been read to its end, the pod being at its end
 	err     error // the log is damaged
@@ -169,16 +170,18 @@ func (j *Job) adopt(ctx context.Context, job *batchv1.Job) (*jobRun, error) {
 
 // prime reads the log of a run that an earlier operator started, once, so that nothing that was known is missing.
 func (j *Job) prime(ctx context.Context, r *jobRun) error {
-	r.mu.Lock()
-	primed := r.primed
-	r.primed = true
-	r.mu.Unlock()
-	if primed {
+	r.priming.Lock()
+	defer r.priming.Unlock()
+	if r.primed {
 		return nil
 	}
 	pods, err := j.pods(ctx, r.name)
-	if err != nil || len(pods) == 0 || !started(&pods[0]) {
+	if err != nil {
 		return err
+	}
+	r.primed = true
+	if len(pods) == 0 || !started(&pods[0]) {
+		return nil
 	}
 	if err := j.readOnce(ctx, r, pods[0].Name, false); err != nil {
 		j.options.Log.Info("Could not read the log of a pod, will try again", "pod", pods[0].Name, "error", err)
@@ -229,7 +232,6 @@ func over(pod *corev1.Pod) bool {
 // judge says how a run has ended, if it has. A result that the supervisor wrote counts more than what became of the pod.
 func (r *jobRun) judge(job *batchv1.Job, pods []corev1.Pod) *ending {
 	cancelled := job.Annotations[annotationCancel] != ""
-	gone := !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return !over(&p) })
 	switch {
 	case r.end != nil:
 		return r.end
@@ -238,8 +240,17 @@ func (r *jobRun) judge(job *batchv1.Job, pods []corev1.Pod) *ending {
 	case r.err != nil:
 		end := unreadable(r.err)
 		return &end
-	case cancelled && gone && !r.reading:
+	case cancelled && !r.reading && !slices.ContainsFunc(pods, alive):
 		return &ending{Phase: Cancelled, Message: messageCancelled}
+	}
+	return r.judgePods(job, pods)
+}
+
+func alive(p corev1.Pod) bool { return !over(&p) }
+
+// judgePods says how a run has ended of which the supervisor did not say how.
+func (r *jobRun) judgePods(job *batchv1.Job, pods []corev1.Pod) *ending {
+	switch {
 	case slices.ContainsFunc(pods, unanswered):
 		return &ending{Phase: Lost, Message: "the node of the pod does not answer, so nobody can say whether the run goes on"}
 	case len(pods) == 0 && finishedJob(job) != "":

@@ -28,6 +28,14 @@ var update = flag.Bool("update", false, "write golden files")
 
 // jobHarness is a Job over a client, with a played node.
 func jobHarness(t *testing.T, client kubernetes.Interface, space, venv string, wait time.Duration) (*harness, *kubelet) {
+	options := &JobOptions{Client: client, Namespace: space, Image: "slipway:test", Retry: 50 * time.Millisecond}
+	h, k := jobHarnessFor(t, options, venv)
+	h.wait = wait
+	return h, k
+}
+
+func jobHarnessFor(t *testing.T, options *JobOptions, venv string) (*harness, *kubelet) {
+	client, space := options.Client, options.Namespace
 	dir := t.TempDir()
 	k := &kubelet{
 		t: t, client: client, space: space, dir: dir, python: filepath.Join(venv, "bin", "python3"),
@@ -38,7 +46,7 @@ func jobHarness(t *testing.T, client kubernetes.Interface, space, venv string, w
 	}
 	h := &harness{
 		open: func() Executor {
-			j, err := NewJob(JobOptions{Client: client, Namespace: space, Image: "slipway:test", Retry: 50 * time.Millisecond})
+			j, err := NewJob(*options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +62,6 @@ func jobHarness(t *testing.T, client kubernetes.Interface, space, venv string, w
 		kill:    k.kill,
 		outputs: true,
 		noise:   func(string) string { return objects(t, client, space) },
-		wait:    wait,
 	}
 	return h, k
 }
@@ -94,15 +101,12 @@ func TestJobContract(t *testing.T) {
 // unitJobHarness has neither an API server nor a Job controller: both are played.
 func unitJobHarness(t *testing.T, venv string) *harness {
 	client := fake.NewClientset()
-	h, k := jobHarness(t, client, "fleet", venv, 30*time.Second)
-	open := h.open
-	h.open = func() Executor {
-		j := open().(*Job)
-		j.options.logs = func(_ context.Context, pod string, _ bool) (io.ReadCloser, error) {
-			text, _ := k.log(pod)
-			return io.NopCloser(bytes.NewReader(text)), nil
-		}
-		return j
+	options := &JobOptions{Client: client, Namespace: "fleet", Image: "slipway:test", Retry: 50 * time.Millisecond}
+	h, k := jobHarnessFor(t, options, venv)
+	h.wait = 30 * time.Second
+	options.logs = func(_ context.Context, pod string, _ bool) (io.ReadCloser, error) {
+		text, _ := k.log(pod)
+		return io.NopCloser(bytes.NewReader(text)), nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	k.play(ctx)
@@ -174,7 +178,7 @@ func TestJobManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.Close()
+	defer func() { _ = j.Close() }()
 	config, secret, job, err := j.options.manifests(r, "sha256:0123")
 	if err != nil {
 		t.Fatal(err)

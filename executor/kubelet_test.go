@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -304,7 +303,7 @@ func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			over = true
 		default:
 		}
-		if _, err := io.WriteString(w, string(text[sent:])); err != nil {
+		if _, err := w.Write(text[sent:]); err != nil {
 			return
 		}
 		sent = len(text)

@@ -178,7 +178,9 @@ func (p *Process) dispatch() {
 	for _, r := range waiting[:min(max(room, 0), len(waiting))] {
 		if err := r.launch(p.options.Venv, p.poke); err != nil {
 			p.options.Log.Error("Could not start the supervisor of a run", "run", r.spec.Name, "error", err)
+			continue
 		}
+		p.options.Log.Info("Started a run", "run", r.spec.Name, "playbook", r.spec.Playbook, "hosts", len(r.spec.Hosts), "labels", r.spec.Labels)
 	}
 	p.poke()
 }
@@ -243,6 +245,7 @@ func (p *Process) look(ctx context.Context) bool {
 		changed := r.changed()
 		if r.quiet() {
 			freed = true
+			p.options.Log.Info("A run has ended", "run", r.spec.Name, "phase", r.phase())
 		} else {
 			busy = true
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // realVenv is the virtual environment of the product, with the real ansible-core and ansible-runner.
-func realVenv(t *testing.T) string {
+func realVenv(t testing.TB) string {
 	t.Helper()
 	cache := os.Getenv("SLIPWAY_CACHE")
 	if cache == "" {

@@ -83,7 +83,7 @@ func createRun(base string, run Run, digest, content string) (*processRun, error
 	if err != nil {
 		return nil, fmt.Errorf("making the directory of the run: %w", err)
 	}
-	defer os.RemoveAll(fresh)
+	defer func() { _ = os.RemoveAll(fresh) }() // it is gone when it was renamed
 	files := map[string][]byte{
 		fileSpec: text, fileSupervisor: supervisor, fileInventory: run.Inventory, fileVars: object(run.Vars),
 		fileKnownHosts: run.KnownHosts, fileLog: nil, fileEvents: nil,

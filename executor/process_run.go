@@ -18,6 +18,9 @@ import (
 // graceSeconds is how long a supervisor may be late with the end of a run before it is taken to hang.
 const graceSeconds = 60
 
+// sweepTimeout is how long one try to kill the processes of a run may take.
+const sweepTimeout = 10 * time.Second
+
 // processRun is one run and what has been read of it so far.
 type processRun struct {
 	dir    string
@@ -111,6 +114,9 @@ func (r *processRun) adopt() error {
 		r.end = &end
 		r.told = r.stateLocked()
 		return nil
+	}
+	if exists(filepath.Join(r.dir, fileCancel)) { // asked for by an operator that died over it
+		return r.settle(context.Background(), ending{Phase: Cancelled, Message: messageCancelled})
 	}
 	return r.refreshLocked(context.Background())
 }
@@ -217,6 +223,8 @@ func (r *processRun) judgeTime() (ending, bool, error) {
 
 // settle ends a run whose supervisor did not: nothing of it runs and no secret of it is left before it has a result.
 func (r *processRun) settle(ctx context.Context, end ending) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout) // what hangs in the kernel is tried again later
+	defer cancel()
 	control, _ := os.ReadFile(filepath.Join(r.dir, fileControl))
 	if err := sweep(ctx, r.dir, string(control)); err != nil {
 		return err

@@ -187,11 +187,15 @@ func damageEvents(t *testing.T, o *ProcessOptions) {
 	}
 }
 
+// damageResult holds the supervisor, which would otherwise write over it.
 func damageResult(t *testing.T, o *ProcessOptions) {
+	id, _, err := readIdentity(runDir(o, "end-1"))
+	if err = errors.Join(err, syscall.Kill(id.PID, syscall.SIGSTOP)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(runDir(o, "end-1"), fileResult), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	killChild(t, o)
 }
 
 func TestProcessKeepsFilesPrivate(t *testing.T) {

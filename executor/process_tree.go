@@ -70,23 +70,13 @@ func readStat(pid int) (state, started string, parent int, err error) {
 // processes lists all that still runs of a run: what carries its mark, what ssh left behind under its socket
 // directory (such a process overwrites its environment with its title), and everything below those.
 func processes(dir, control string) ([]int, error) {
-	entries, err := os.ReadDir("/proc")
+	parents, err := everybody()
 	if err != nil {
-		return nil, fmt.Errorf("listing processes: %w", err)
+		return nil, err
 	}
 	mark := []byte(environmentMark + "=" + dir + "\x00")
 	found := map[int]bool{}
-	parents := map[int]int{}
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		state, _, parent, err := readStat(pid)
-		if err != nil || state == "Z" || state == "X" {
-			continue
-		}
-		parents[pid] = parent
+	for pid := range parents {
 		environment, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		found[pid] = bytes.Contains(append(environment, 0), mark) || control != "" && usesSockets(pid, control)
 	}
@@ -105,6 +95,25 @@ func processes(dir, control string) ([]int, error) {
 		}
 	}
 	return all, nil
+}
+
+// everybody gives the parent of each process that lives, this one left out.
+func everybody() (map[int]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	parents := map[int]int{}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if state, _, parent, err := readStat(pid); err == nil && state != "Z" && state != "X" {
+			parents[pid] = parent
+		}
+	}
+	return parents, nil
 }
 
 // usesSockets says whether a process is an ssh that keeps a connection in the directory.

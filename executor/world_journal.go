@@ -142,7 +142,7 @@ func (w *World) compact(path string) error {
 	if err != nil {
 		return fmt.Errorf("compacting the journal of the world: %w", err)
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // it is gone when it was renamed
 	defer file.Close()
 	out := bufio.NewWriter(file)
 	encode := json.NewEncoder(out)
