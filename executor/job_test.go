@@ -146,7 +146,7 @@ func playJobsOnce(ctx context.Context, client kubernetes.Interface, made map[str
 		}
 		made[job.Name] = true
 		pod := &corev1.Pod{ObjectMeta: job.Spec.Template.ObjectMeta, Spec: job.Spec.Template.Spec}
-		pod.Name, pod.Namespace, pod.Spec.NodeName = job.Name+"-x", "fleet", nodeName
+		pod.Name, pod.Namespace, pod.Spec.NodeName = job.Name+"-x", "fleet", "node-fleet"
 		if _, err := client.CoreV1().Pods("fleet").Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 			return err
 		}

@@ -45,7 +45,8 @@ type podProcess struct {
 	done    chan struct{}
 }
 
-const nodeName = "played"
+// node is the name of the Node: each namespace of the test has one.
+func (k *kubelet) node() string { return "node-" + k.space }
 
 // play looks after the pods until the test ends, then kills them.
 func (k *kubelet) play(ctx context.Context) {
@@ -115,7 +116,7 @@ func (k *kubelet) one(ctx context.Context, pod *corev1.Pod) error {
 		}
 		return pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
 	case pod.Spec.NodeName == "":
-		return pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: nodeName}}, metav1.CreateOptions{})
+		return pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: k.node()}}, metav1.CreateOptions{})
 	case p == nil:
 		if over(pod) {
 			return nil
@@ -331,10 +332,7 @@ func (k *kubelet) register(ctx context.Context, server *httptest.Server) error {
 	if err != nil {
 		return err
 	}
-	node, err := k.client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{GenerateName: nodeName, Name: nodeName}}, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		node, err = k.client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
-	}
+	node, err := k.client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: k.node()}}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
