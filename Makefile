@@ -10,13 +10,16 @@ LDFLAGS := -s -w -X github.com/slipway-dev/slipway/cli.Version=$(VERSION)
 TOOL    := go tool -modfile=go.tools.mod
 SUITES  := unit plane lab e2e
 
+# One setting for builds and tests, so that they share what is compiled. Recipes that need cgo say so themselves.
+export CGO_ENABLED := 0
+
 .PHONY: help
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/slipway
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/slipway
+	go build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/slipway
 
 .PHONY: packages
 packages: ## Install the Debian packages that building, the lab and the tests need

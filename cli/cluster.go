@@ -124,8 +124,24 @@ func (w *waiting) deployment(cmd *cobra.Command, cl client.Reader, d *v1alpha1.C
 		if conditionMark(now.Status.Conditions, v1alpha1.ConditionSpecValid) == markNo {
 			return "", true, fmt.Errorf("cluster %s cannot be built as written: %s", d.Name, conditionMessage(now.Status.Conditions, v1alpha1.ConditionSpecValid))
 		}
-		return now.Status.State + ": " + progressOf(now), false, nil
+		running, err := runningOperations(ctx, cl, now)
+		return now.Status.State + ": " + progressOf(now) + running, false, err
 	})
+}
+
+// runningOperations says how far the operations of a cluster are.
+func runningOperations(ctx context.Context, cl client.Reader, d *v1alpha1.ClusterDeployment) (string, error) {
+	var list v1alpha1.OperationList
+	if err := cl.List(ctx, &list, client.InNamespace(d.Namespace), client.MatchingLabels{v1alpha1.ClusterLabel: d.Name}); err != nil {
+		return "", fmt.Errorf("reading the operations of cluster %s: %w", d.Name, err)
+	}
+	text := ""
+	for i := range list.Items {
+		if o := &list.Items[i]; o.Status.Phase == v1alpha1.OperationRunning {
+			text += " · " + conditionMessage(o.Status.Conditions, v1alpha1.ConditionComplete)
+		}
+	}
+	return text, nil
 }
 
 // progressOf is what holds a deployment, or what it is doing.

@@ -138,6 +138,7 @@ func openView(ctx context.Context, conn *connection, live client.Client, namespa
 	return &view.View{
 		Kit:         kube.Kit{Client: cached, Live: live, Clock: clock.RealClock{}},
 		Connections: view.NewConnections(live, remote.NewReal(remote.RealOptions{})),
+		Content:     view.Content{Releases: func() []view.Release { return nil }},
 		Freeze:      kube.Freeze{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.FreezeConfigMap},
 	}, nil
 }

@@ -107,10 +107,6 @@ func eventTime(e *corev1.Event) time.Time {
 func operationActs(o *v1alpha1.Operation, since time.Time) []act {
 	var acts []act
 	name := "Operation/" + o.Name
-	if o.Status.StartedAt != nil && o.Status.StartedAt.After(since) {
-		acts = append(acts, act{Time: o.Status.StartedAt.Time, Object: name, What: "Started",
-			Detail: fmt.Sprintf("%s on %s of %s: %s", o.Spec.EntryPoint, count(len(o.Spec.Machines), "machine"), o.Spec.ClusterName, o.Spec.Reason)})
-	}
 	if o.Status.FinishedAt != nil && o.Status.FinishedAt.After(since) {
 		acts = append(acts, act{Time: o.Status.FinishedAt.Time, Object: name, What: string(o.Status.Phase),
 			Detail: conditionMessage(o.Status.Conditions, v1alpha1.ConditionComplete)})

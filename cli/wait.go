@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ func (w *waiting) until(cmd *cobra.Command, step func(ctx context.Context) (prog
 	started, last := time.Now(), ""
 	for {
 		progress, done, err := step(ctx)
-		if progress != "" && progress != last {
+		if strings.Trim(progress, ": ") != "" && progress != last {
 			last = progress
 			fmt.Fprintf(cmd.ErrOrStderr(), "%6s  %s\n", time.Since(started).Round(time.Second), progress)
 		}
