@@ -153,6 +153,8 @@ func measure(ctx context.Context, s settings, c scenario) (r *result, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.operator.stop()) }()
+	ctx, cancel := context.WithCancel(ctx) // ends the watch of the deployments before the plane stops
+	defer cancel()
 	return b.measure(ctx)
 }
 

@@ -43,6 +43,9 @@ const (
 	eventRemoved = "AddonRemoved"
 )
 
+// coalesce is how long events about one cluster are gathered.
+const coalesce = time.Second
+
 // retry is the wait after a cluster that does not answer.
 const retry = 15 * time.Second
 
@@ -64,7 +67,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	r := &Reconciler{Options: o}
 	err := ctrl.NewControllerManagedBy(mgr).Named("addons").
-		For(&v1alpha1.Cluster{}, builder.WithPredicates(installed())).
+		Watches(&v1alpha1.Cluster{}, kube.Coalesce(coalesce, byName), builder.WithPredicates(installed())).
 		Watches(&v1alpha1.ClusterDeployment{}, kube.Coalesce(0, byName), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(o.Nodes.Source(2*time.Second, byKey)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: kube.RateLimiter()}).

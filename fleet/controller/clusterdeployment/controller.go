@@ -32,7 +32,7 @@ type Options struct {
 }
 
 // coalesce is how long events about one deployment are gathered.
-const coalesce = 700 * time.Millisecond
+const coalesce = time.Second
 
 // Reconciler reconciles ClusterDeployments.
 type Reconciler struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
@@ -83,8 +84,8 @@ func (r *Reconciler) step(ctx context.Context, s *scope, step plan.Step) error {
 // setPhase writes the phase of a machine. It says nothing new: it repeats what the operations say.
 func (r *Reconciler) setPhase(ctx context.Context, s *scope, step plan.Step) error {
 	found := s.seen.Machine(step.Machine)
-	if found == nil {
-		return nil
+	if found == nil || step.Phase == v1alpha1.MachineClaimed && found.Status.Phase == v1alpha1.MachineIdle && claiming(s.seen.Observed) {
+		return nil // the others of its set come in a moment, and then it is being installed
 	}
 	m := found.DeepCopy()
 	patch := kube.NewPatch(r.Kit, m, func(m *v1alpha1.Machine) any { return &m.Status })
@@ -100,6 +101,15 @@ func (r *Reconciler) setPhase(ctx context.Context, s *scope, step plan.Step) err
 	_, err := patch.Status(ctx, m)
 	r.Kit.Point("clusterinstall.phase-set")
 	return client.IgnoreNotFound(err)
+}
+
+// claiming says that a set is about to get the machines that it lacks.
+func claiming(o plan.Observed) bool {
+	held := map[string]int{}
+	for _, m := range o.Machines {
+		held[m.Set]++
+	}
+	return slices.ContainsFunc(o.Sets, func(s plan.Set) bool { return held[s.Name] < s.Replicas && !s.Short })
 }
 
 func phaseWords(phase v1alpha1.MachinePhase, cluster string) string {

@@ -60,7 +60,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	r := &Reconciler{Options: o, issuer: certs.New(certs.Options{Now: o.Kit.Clock.Now}), complete: map[types.UID]string{}}
 	err := ctrl.NewControllerManagedBy(mgr).Named("clusterinstall").
-		For(&v1alpha1.Cluster{}, builder.WithPredicates(clusterChanged())).
+		Watches(&v1alpha1.Cluster{}, kube.Coalesce(coalesce, byName), builder.WithPredicates(clusterChanged())).
 		Watches(&v1alpha1.ClusterDeployment{}, kube.Coalesce(0, byName), builder.WithPredicates(deploymentChanged())).
 		Watches(&v1alpha1.MachineSet{}, kube.Coalesce(coalesce, bySet), builder.WithPredicates(setChanged())).
 		Watches(&v1alpha1.Machine{}, kube.Coalesce(coalesce, byClaim), builder.WithPredicates(machineChanged())).

@@ -104,8 +104,7 @@ func (r *Reconciler) makeKeys(ctx context.Context, s *scope) error {
 	wanted := members(s.seen)
 	var pki certs.Cluster
 	err := r.ensureSecret(ctx, s.cluster, view.PKISecret(s.cluster.Name), pkiSecretType, func(data map[string][]byte) (map[string][]byte, error) {
-		made, err := certs.Cluster{}, error(nil)
-		made, _, err = r.issuer.EnsureCluster(certs.FromData(data), wanted)
+		made, _, err := r.issuer.EnsureCluster(certs.FromData(data), wanted)
 		pki = made
 		return made.Data(), err
 	})

@@ -6,6 +6,7 @@ import (
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/fleet/controller/view"
 	"github.com/slipway-dev/slipway/kube"
+	"k8s.io/apimachinery/pkg/api/meta"
 )
 
 // maxHistory is how many operations the history of a cluster names.
@@ -25,12 +26,17 @@ func status(s *scope, err error) {
 	case err != nil:
 		kube.False(conditions, c.Generation, v1alpha1.ConditionInstalled, kube.Reason(err, v1alpha1.ReasonInstalling), err.Error())
 	default:
-		kube.False(conditions, c.Generation, v1alpha1.ConditionInstalled, reason, installMessage(s, message))
+		kube.False(conditions, c.Generation, v1alpha1.ConditionInstalled, installReason(s, reason), installMessage(s, message))
 	}
 	if s.plan.Verified {
 		kube.True(conditions, c.Generation, v1alpha1.ConditionVerified, v1alpha1.ReasonSucceeded, "verify passed")
 	} else {
 		kube.False(conditions, c.Generation, v1alpha1.ConditionVerified, v1alpha1.ReasonPending, "verify has not passed yet")
+	}
+	for kind, message := range map[string]string{v1alpha1.ConditionAvailable: "the cluster is not built yet", v1alpha1.ConditionAddonsApplied: "the API server does not answer yet"} {
+		if meta.FindStatusCondition(*conditions, kind) == nil {
+			kube.False(conditions, c.Generation, kind, v1alpha1.ReasonPending, message)
+		}
 	}
 	c.Status.History = history(s.seen)
 	if err == nil {
@@ -38,12 +44,20 @@ func status(s *scope, err error) {
 	}
 }
 
-// installMessage keeps the message of Installed short-lived details out: the deployment carries them.
+// installMessage keeps short-lived details out: the deployment carries them.
 func installMessage(s *scope, message string) string {
 	if s.plan.Blocked {
 		return message
 	}
 	return "etcd and the control plane are not installed yet"
+}
+
+// installReason is that of the plan only where a person has to act.
+func installReason(s *scope, reason string) string {
+	if s.plan.Blocked {
+		return reason
+	}
+	return v1alpha1.ReasonInstalling
 }
 
 // history names the operations that ended, newest first.

@@ -34,8 +34,8 @@ type Options struct {
 	Concurrency int
 }
 
-// coalesce is how long events about one set are gathered.
-const coalesce = 300 * time.Millisecond
+// coalesce is how long changes of the machines of one set are gathered.
+const coalesce = time.Second
 
 // Reconciler reconciles MachineSets.
 type Reconciler struct {

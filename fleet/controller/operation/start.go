@@ -37,9 +37,6 @@ func (r *Reconciler) start(ctx context.Context, s *scope) (kube.Result, error) {
 	}
 	r.Kit.Point("operation.started")
 	s.run = &executor.Observation{Phase: executor.Running}
-	if s.attempt == 1 {
-		r.Kit.Event(s.op, corev1.EventTypeNormal, "Started", "Start", fmt.Sprintf("%s on %d machines of cluster %s", s.op.Spec.EntryPoint, len(run.Hosts), s.op.Spec.ClusterName))
-	}
 	return kube.Result{RequeueAfter: lookAgain}, nil
 }
 

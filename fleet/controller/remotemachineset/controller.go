@@ -14,6 +14,7 @@ import (
 	"github.com/slipway-dev/slipway/fleet/controller/view"
 	"github.com/slipway-dev/slipway/fleet/remote"
 	"github.com/slipway-dev/slipway/kube"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -41,6 +42,8 @@ const (
 	patience = 5 * time.Minute
 	// again is the wait before a cluster that does not answer is asked again, should no signal come.
 	again = time.Minute
+	// writers is how many machines of one cluster are written at once.
+	writers = 8
 )
 
 // Reconciler looks into Clusters.
@@ -68,7 +71,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	r := &Reconciler{Options: o, labelled: map[types.UID]string{}}
 	err := ctrl.NewControllerManagedBy(mgr).Named("remotemachineset").
-		For(&v1alpha1.Cluster{}, builder.WithPredicates(connectable())).
+		Watches(&v1alpha1.Cluster{}, kube.Coalesce(coalesce, byName), builder.WithPredicates(connectable())).
 		Watches(&v1alpha1.Machine{}, kube.Coalesce(coalesce, byClaim), builder.WithPredicates(deployed())).
 		Watches(&v1alpha1.MachineSet{}, kube.Coalesce(coalesce, bySet), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(o.Nodes.Source(coalesce, byKey)).
@@ -108,6 +111,10 @@ func deployed() predicate.Predicate {
 
 func requestFor(namespace, name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
+}
+
+func byName(_ context.Context, o client.Object) []reconcile.Request {
+	return requestFor(o.GetNamespace(), o.GetName())
 }
 
 func byClaim(_ context.Context, o client.Object) []reconcile.Request {
@@ -169,16 +176,20 @@ func (r *Reconciler) machines(ctx context.Context, s *scope) (kube.Result, error
 	if s.failure != nil && !lost(s.cluster, r.Kit.Clock.Now()) {
 		return kube.Result{}, nil
 	}
-	var failed []error
+	var group errgroup.Group
+	group.SetLimit(writers)
+	failed := make([]error, len(s.seen.Machines))
 	for i := range s.seen.Machines {
 		m := &s.seen.Machines[i]
 		if m.Status.Phase != v1alpha1.MachineDeployed && m.Status.Phase != v1alpha1.MachineReady {
 			continue
 		}
-		if err := r.machine(ctx, s, m); err != nil {
-			failed = append(failed, err)
-		}
+		group.Go(func() error {
+			failed[i] = r.machine(ctx, s, m)
+			return nil
+		})
 	}
+	_ = group.Wait() // errors are gathered one by one
 	return kube.Result{}, errors.Join(failed...)
 }
 

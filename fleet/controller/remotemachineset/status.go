@@ -99,11 +99,8 @@ func status(s *scope) {
 	switch {
 	case s.seen == nil:
 		return
-	case s.seen.Remote == nil:
+	case s.seen.Remote == nil, s.failure != nil && !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionInstalled):
 		kube.False(conditions, c.Generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonPending, "the cluster is not built yet")
-		return
-	case s.failure != nil && !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionInstalled):
-		kube.False(conditions, c.Generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonInstalling, "the API server does not answer yet")
 		return
 	case s.failure != nil:
 		kube.False(conditions, c.Generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonClusterUnreachable, "the API server does not answer")
