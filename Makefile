@@ -73,8 +73,8 @@ generate: ## Generate deep copies, CRDs and the API reference
 .PHONY: lint
 lint: $(CACHE)/tools/golangci-lint ## Go lint (allow-list), Ansible lint (production profile), shellcheck
 	$(CACHE)/tools/golangci-lint run ./...
-	shellcheck hack/* .ci/run ansible/fence/fence
-	hack/lint-ansible
+	shellcheck $(filter-out %.yaml,$(wildcard hack/*)) .ci/run ansible/fence/fence ansible/lint
+	ansible/lint
 
 $(CACHE)/tools/golangci-lint: go.tools.mod
 	@echo "Building the linter with the API rules of Kubernetes (minutes, once)"

@@ -22,7 +22,7 @@ const module = "github.com/slipway-dev/slipway/"
 var rooms = map[string][]string{
 	"cmd":              {"cli", "console"},
 	"cli":              {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "kube", "lab", "plane", "ssh"},
-	"fleet":            {"api", "executor", "fleet", "kube"},
+	"fleet":            {"api", "certs", "executor", "fleet", "kube"},
 	"fleet/controller": {"api", "bundle", "executor", "fleet/addon", "fleet/host", "fleet/inventory", "fleet/plan", "fleet/remote", "kube", "certs"},
 	"fleet/plan":       {"api"},
 	"fleet/inventory":  {"api", "certs", "fleet/plan"},
