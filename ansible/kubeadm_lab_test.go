@@ -78,7 +78,12 @@ func (s *site) render(text, name string) string {
 	return out.String()
 }
 
-func (s *site) initConfiguration() string { return s.render(initTemplate, s.planes[0]) }
+func (s *site) initConfiguration() string {
+	if s.breakInit != "" {
+		return s.breakInit
+	}
+	return s.render(initTemplate, s.planes[0])
+}
 
 func (s *site) joinConfigurations() map[string]string {
 	configurations := map[string]string{}

@@ -35,7 +35,7 @@ const (
 // site is a lab with everything that a run of the content needs: PKI, mirror, inventory, vars. It is what the operator
 // does, written by hand, so that the content is tested without it.
 type site struct {
-	t           *testing.T
+	t           testing.TB
 	lab         *lab.Lab
 	dir         string
 	content     Tree
@@ -52,6 +52,9 @@ type site struct {
 	generations map[string]int
 	attempts    int
 	cluster     string
+	// breakInit, when set, is what kubeadm init is given; verifySeconds, when set, is how long verify may take.
+	breakInit     string
+	verifySeconds int
 }
 
 // result is one line that the callback of the tests wrote.
@@ -67,7 +70,7 @@ func (r result) String() string {
 }
 
 // newSite makes a lab of its own, or uses the one that SLIPWAY_TEST_LAB names and leaves it running.
-func newSite(t *testing.T, machines int) *site {
+func newSite(t testing.TB, machines int) *site {
 	t.Helper()
 	ctx := t.Context()
 	s := &site{t: t, dir: t.TempDir(), user: "root", generations: map[string]int{}, cluster: fmt.Sprintf("c%x", time.Now().UnixNano())}
@@ -211,6 +214,9 @@ func (s *site) playTaken(ctx context.Context, entryPoint string, names ...string
 		s.t.Fatal(err)
 	}
 	events := filepath.Join(dir, "events")
+	if err := os.RemoveAll(events); err != nil {
+		s.t.Fatal(err)
+	}
 	command := s.command(ctx, dir, entryPoint, names)
 	command.Env = append(os.Environ(), "ANSIBLE_CONFIG="+filepath.Join(s.root, "ansible.cfg"), "SLIPWAY_TEST_EVENTS="+events,
 		"ANSIBLE_CALLBACK_PLUGINS="+must(filepath.Abs("testdata/callback"))(s.t), "ANSIBLE_CALLBACKS_ENABLED=lines", "PYTHONDONTWRITEBYTECODE=1",
@@ -327,7 +333,7 @@ func (s *site) vars() (vars, secrets map[string]any) {
 			"conntrack": map[string]any{"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
 		},
 		"network_plugin": "flannel", "network_flannel_pod_cidr": podCIDR,
-		"verify_image": image.Reference, "verify_nodes": []string{s.hostname(s.planes[0]), s.hostname(s.workers[0])},
+		"verify_image": image.Reference, "verify_nodes": s.nodes(),
 		"addons_manifests": []any{map[string]any{"name": "coredns", "yaml": s.coreDNS()}},
 	}
 	secrets = map[string]any{
@@ -335,7 +341,19 @@ func (s *site) vars() (vars, secrets map[string]any) {
 		"kubernetes_pki": s.kubernetesPKI(), "kubernetes_init_configuration": map[string]string{s.hostname(s.planes[0]): s.initConfiguration()},
 		"kubernetes_join_configuration": s.joinConfigurations(), "kubernetes_node_pki": s.nodePKI(),
 	}
+	if s.verifySeconds > 0 {
+		vars["verify_timeout_seconds"] = s.verifySeconds
+	}
 	return vars, secrets
+}
+
+// nodes are the names of all nodes.
+func (s *site) nodes() []string {
+	var names []string
+	for _, name := range slices.Concat(s.planes, s.workers) {
+		names = append(names, s.hostname(name))
+	}
+	return names
 }
 
 func (s *site) kubernetesPKI() map[string]string {
@@ -365,8 +383,8 @@ func (s *site) knownHosts() string {
 	return path
 }
 
-func must[T any](value T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](value T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
