@@ -3,8 +3,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -217,16 +221,19 @@ func TestThroughBastion(t *testing.T) {
 	for _, entry := range []string{"check", "verify"} {
 		e.slipway("operation", "run", "inner", entry, "--wait", "--timeout", "5m")
 	}
-	t.Run("a restarted operator starts nothing", func(t *testing.T) { restartStartsNothing(t, e) })
+	t.Run("an operator with newer content starts nothing", func(t *testing.T) { restartStartsNothing(t, e) })
 }
 
-// restartStartsNothing restarts the operator and watches that no operation is made and no host is touched.
+// restartStartsNothing restarts the operator with newer content, watches that no operation is made, and that the tree shows who is behind.
 func restartStartsNothing(t *testing.T, e *env) {
 	before := e.operations()
 	e.stop()
+	old := e.bin
+	e.bin = newerSlipway(t)
+	defer func() { e.bin = old }()
 	e.start()
 	started := time.Now()
-	e.eventually(shortTime, "the operator works again", func() error {
+	e.eventually(shortTime, "the newer operator works and says that the cluster is behind", func() error {
 		d, err := e.deployment("inner")
 		if err != nil {
 			return err
@@ -234,9 +241,44 @@ func restartStartsNothing(t *testing.T, e *env) {
 		if !conditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) || time.Since(started) < 15*time.Second {
 			return errors.New("not long enough seen as Ready")
 		}
+		if tree := e.slipway("tree"); !strings.Contains(tree, "(newest ") {
+			return errors.New("the tree does not show that the cluster is behind")
+		}
 		return nil
 	})
 	if after := e.operations(); len(after) != len(before) {
-		t.Errorf("%d operations after the restart, %d before", len(after), len(before))
+		t.Errorf("%d operations after the restart with newer content, %d before", len(after), len(before))
 	}
+}
+
+// newerSlipway builds a slipway whose content differs by one line.
+func newerSlipway(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	playbook := filepath.Join(root, "ansible", "playbooks", "check.yml")
+	text, err := os.ReadFile(playbook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(dir, "check.yml")
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {playbook: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{changed: append(text, "# newer\n"...), filepath.Join(dir, "overlay.json"): overlay} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bin := filepath.Join(dir, "slipway")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, "./cmd/slipway")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building a newer slipway: %v\n%s", err, out)
+	}
+	return bin
 }
