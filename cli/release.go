@@ -71,7 +71,7 @@ func openBundles(ctx context.Context, home upHome, named []string, build bool, r
 func buildBundle(ctx context.Context, report io.Writer) (string, error) {
 	printer := newBuildPrinter(report, false)
 	stop := printer.remind(30 * time.Second)
-	result, err := bundle.Build(ctx, bundle.Options{Progress: printer.event})
+	result, err := bundle.Build(ctx, bundle.Options{Progress: printer.onlyWork})
 	stop()
 	if err != nil {
 		return "", fmt.Errorf("building the bundle: %w", err)

@@ -120,7 +120,7 @@ func saveSnapshot(ctx context.Context, p *pki, state State, to io.Writer) (strin
 	if err != nil {
 		return "", fmt.Errorf("connecting to etcd: %w", err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	status, err := statusWithin(ctx, client, endpoint)
 	if err != nil {
 		return "", err

@@ -21,6 +21,8 @@ const (
 	// steady is how long a child must have run for its next death to count as the first.
 	steady      = time.Minute
 	stopTimeout = 45 * time.Second
+	// startExits is how often a child may end before it was ever ready: a busy machine makes a first try fail.
+	startExits = 3
 )
 
 // child is one supervised process: started, restarted with backoff when it dies, stopped when asked.
@@ -79,7 +81,7 @@ func (c *child) supervise() {
 // runOnce starts the process and returns when it has ended, with the reason.
 func (c *child) runOnce() error {
 	command := exec.Command(c.path, c.args...)
-	output := io.MultiWriter(c.log, &c.tail)
+	output := io.MultiWriter(&c.tail, lossy{c.log})
 	command.Stdout, command.Stderr = output, output
 	command.WaitDelay = 5 * time.Second
 	command.Dir = "/"
@@ -172,13 +174,16 @@ func (c *child) waitReady(ctx context.Context) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	var last error
-	for {
+	for exits := 0; ; {
 		if last = c.ready(ctx); last == nil {
 			return nil
 		}
 		select {
 		case err := <-c.exits:
-			return &exitError{name: c.name, err: err, tail: c.tail.String()}
+			exit := &exitError{name: c.name, err: err, tail: c.tail.String()}
+			if exits++; exits == startExits || exit.portTaken() {
+				return exit
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s to be ready: %w (last: %w)", c.name, ctx.Err(), last)
 		case <-ticker.C:
@@ -201,6 +206,14 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // portTaken says that the child could not have its port.
 func (e *exitError) portTaken() bool { return strings.Contains(e.tail, "address already in use") }
+
+// lossy drops what cannot be written: a program must not die of its log when the disk is full.
+type lossy struct{ w io.Writer }
+
+func (l lossy) Write(p []byte) (int, error) {
+	_, _ = l.w.Write(p)
+	return len(p), nil
+}
 
 // tail keeps the last lines that were written to it.
 type tail struct {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -268,6 +269,36 @@ func TestStartSaysWhyItFails(t *testing.T) {
 		t.Errorf("%s (%d) was left behind by a start that failed", name, pid)
 	}
 	p := run(t, broken.Dir) // and the directory is good for the next one
+	write(t, client(t, p.Kubeconfig()), "works")
+}
+
+// TestPortTakenAtTheLastMoment takes a port between looking for a free one and starting the program.
+func TestPortTakenAtTheLastMoment(t *testing.T) {
+	late := options(t.TempDir())
+	var taken net.Listener
+	late.Binaries = func(ctx context.Context, name string) (string, error) {
+		if name == plane.APIServer && taken == nil {
+			state, err := plane.ReadState(late.Dir)
+			if err != nil {
+				return "", err
+			}
+			if taken, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", state.Ports.APIServer)); err != nil {
+				return "", err
+			}
+		}
+		return planetest.Binaries(ctx, name)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	p, err := plane.Start(ctx, late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Stop(context.Background()) }()
+	defer func() { _ = taken.Close() }()
+	if p.State().Ports.APIServer == taken.Addr().(*net.TCPAddr).Port {
+		t.Error("the port that was taken is still named")
+	}
 	write(t, client(t, p.Kubeconfig()), "works")
 }
 

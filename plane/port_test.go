@@ -26,7 +26,7 @@ func TestChoosePorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	moved, err = choosePorts(&s)
 	if err != nil || len(moved) != 1 || s.Ports.EtcdPeer == before.EtcdPeer || s.Ports.APIServer != before.APIServer {
 		t.Errorf("only the port that is in use moves: %v, %v, %+v", moved, err, s.Ports)
