@@ -15,7 +15,7 @@ import (
 
 // BenchmarkProcess compares the CPU of a playbook under Process with that of ansible-playbook alone, turn by turn.
 func BenchmarkProcess(b *testing.B) {
-	const hosts, tasks = 20, 20
+	const hosts, tasks = 10, 15
 	venv := realVenv(b)
 	content := b.TempDir()
 	r := benchmarkRun(b, content, hosts, tasks)

@@ -23,8 +23,9 @@ import (
 
 // JobOptions say where Jobs run.
 type JobOptions struct {
-	// Client reaches the cluster that runs the Jobs. It needs jobs, configmaps and secrets (get, create, delete), pods
-	// (list, watch, delete), pods/log (get), and patch, list and watch on jobs, in Namespace.
+	// Client reaches the cluster that runs the Jobs. It needs, in Namespace: jobs (get, list,
+	// watch, create, patch, delete), configmaps (get, create, patch, delete), secrets (create, patch, delete), pods (get,
+	// list, watch), pods/log (get).
 	Client kubernetes.Interface
 	// Namespace holds the objects of all runs.
 	Namespace string
