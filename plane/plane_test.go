@@ -48,8 +48,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// options do not wait for the disk: a killed process loses nothing that it has written, only a power cut does.
 func options(dir string) plane.Options {
-	return plane.Options{Dir: dir, Binaries: planetest.Binaries, CRDs: charts.CRDs}
+	return plane.Options{Dir: dir, Binaries: planetest.Binaries, CRDs: charts.CRDs, Volatile: true}
 }
 
 // run starts a plane; a test that has not stopped it by its end does so then.
