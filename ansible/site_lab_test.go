@@ -52,6 +52,8 @@ type site struct {
 	generations map[string]int
 	attempts    int
 	cluster     string
+	// bastion is the machine to go through; empty: none.
+	bastion string
 	// breakInit, when set, is what kubeadm init is given; verifySeconds, when set, is how long verify may take.
 	breakInit     string
 	verifySeconds int
@@ -158,6 +160,9 @@ func (s *site) installFence(ctx context.Context) {
 	}
 }
 
+// background is a context that outlives the test, for cleaning up.
+func (s *site) background() context.Context { return context.WithoutCancel(s.t.Context()) }
+
 func (s *site) machine(name string) lab.Machine {
 	s.t.Helper()
 	return must(s.lab.Machine(name))(s.t)
@@ -233,7 +238,8 @@ func (s *site) playTaken(ctx context.Context, entryPoint string, names ...string
 	start := time.Now()
 	err = command.Run()
 	results := s.results(events)
-	s.t.Logf("%s on %v: %v in %s", entryPoint, names, err, time.Since(start).Round(100*time.Millisecond))
+	used := command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	s.t.Logf("%s on %v: %v in %s, %s of CPU here", entryPoint, names, err, time.Since(start).Round(100*time.Millisecond), used.Round(100*time.Millisecond))
 	if err != nil && len(results) == 0 {
 		s.t.Errorf("%s ran no task:\n%s", entryPoint, must(os.ReadFile(log.Name()))(s.t))
 	}
@@ -288,10 +294,15 @@ func (s *site) inventory(names []string) map[string]any {
 				continue
 			}
 			m := s.machine(name)
-			hosts[m.Hostname] = map[string]any{
+			host := map[string]any{
 				"ansible_host": m.Address, "ansible_port": m.Port, "ansible_user": s.user, "slipway_machine": m.Hostname,
 				"ansible_ssh_private_key_file": "{{ slipway_key_dir }}/" + filepath.Base(m.KeyPath), "slipway_generation": s.generations[name],
 			}
+			if s.bastion != "" {
+				b := s.machine(s.bastion)
+				host["slipway_bastion"] = map[string]any{"address": b.Address, "port": b.Port, "user": s.user}
+			}
+			hosts[m.Hostname] = host
 		}
 		groups[group] = map[string]any{"hosts": hosts}
 	}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import FILES_OPTIONS, STAGE_OPTION, Trouble, place, read, remove, stamp
+from ansible.module_utils.slipway import FILES_OPTIONS, STAGE_OPTION, Trouble, place, read, remove, stamp, write
 
 DOCUMENTATION = """
 module: slipway_files
@@ -78,9 +79,14 @@ def put_block(path: str, block: str, check: bool) -> bool:
     if content == before:
         return False
     if not check:
-        # In place: such a file may be a mount of its own and cannot be replaced.
-        with open(path, "wb") as f:
-            f.write(content)
+        try:
+            write(path, content, os.stat(path).st_mode & 0o7777 if before else 0o644)
+        except OSError as e:
+            if e.errno != errno.EBUSY:
+                raise
+            # Such a file may be a mount of its own; then it cannot be replaced.
+            with open(path, "wb") as f:
+                f.write(content)
     return True
 
 

@@ -78,6 +78,7 @@ def add(params: dict) -> list[str]:
     record(params["name"], content["digest"], files + [PACKAGE + n for n in sorted(ours | set(fresh))])
     if fresh:
         dpkg("--install", *fresh.values())
+    dpkg("--configure", "--pending")
     delete_files(files)
     record(params["name"], content["digest"], [PACKAGE + n for n in sorted(ours | set(fresh))])
     return sorted(fresh)
@@ -100,6 +101,11 @@ def take_away(name: str) -> list[str]:
     return gone
 
 
+def unfinished(name: str) -> bool:
+    """Tells whether an earlier attempt was cut off: the record names packages last of all, and until then also their files."""
+    return any(not line.startswith(PACKAGE) for line in recorded(name)[1])
+
+
 def lacking(commands: list[str]) -> list[str]:
     """Commands that are not there."""
     return [c for c in commands if not shutil.which(c, path=ENVIRONMENT["PATH"])]
@@ -120,7 +126,7 @@ def main() -> None:
     )
     params = module.params
     absent = params["state"] == "absent"
-    needed = bool(recorded(params["name"])[0]) if absent else bool(lacking(params["commands"]))
+    needed = bool(recorded(params["name"])[0]) if absent else bool(lacking(params["commands"])) or unfinished(params["name"])
     names = []
     try:
         if needed and not module.check_mode:
