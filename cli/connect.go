@@ -26,7 +26,7 @@ type connection struct {
 }
 
 func (c *connection) flags(f *pflag.FlagSet) {
-	f.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig of the management cluster (default: that of `slipway up`, else $KUBECONFIG, else ~/.kube/config)")
+	f.StringVar(&c.kubeconfig, "kubeconfig", "", "`FILE` of the management cluster (default: that of slipway up, else $KUBECONFIG, else ~/.kube/config)")
 	f.StringVarP(&c.namespace, "namespace", "n", "default", "namespace of the pool and its clusters")
 }
 

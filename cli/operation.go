@@ -275,7 +275,7 @@ func newOperationLogsCommand() *cobra.Command {
 	}
 	conn.flags(cmd.Flags())
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the operation ends")
-	cmd.Flags().StringVar(&dir, "dir", "", "data directory of the operator (default: that of `slipway up`)")
+	cmd.Flags().StringVar(&dir, "dir", "", "data directory of the operator (default: that of slipway up)")
 	cmd.ValidArgsFunction = conn.names(operationNames)
 	return cmd
 }

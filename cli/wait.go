@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
@@ -37,6 +39,9 @@ func (w *waiting) until(cmd *cobra.Command, step func(ctx context.Context) (prog
 	started, last := time.Now(), ""
 	for {
 		progress, done, err := step(ctx)
+		if away(err) {
+			progress, err = "the management cluster does not answer; waiting for it", nil
+		}
 		if strings.Trim(progress, ": ") != "" && progress != last {
 			last = progress
 			fmt.Fprintf(cmd.ErrOrStderr(), "%6s  %s\n", time.Since(started).Round(time.Second), progress)
@@ -53,6 +58,12 @@ func (w *waiting) until(cmd *cobra.Command, step func(ctx context.Context) (prog
 		case <-tick.C:
 		}
 	}
+}
+
+// away says that the management cluster does not answer now, as while `slipway up` starts again.
+func away(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err)
 }
 
 // operation waits for the end of an operation; nothing when --wait was not given.
