@@ -110,7 +110,7 @@ class Purge:
         """Removes named network namespaces, and with them their devices."""
         for name in matching(os.listdir(NAMESPACES) if os.path.isdir(NAMESPACES) else [], patterns):
             if self.found("namespace", name):
-                run("ip", "netns", "delete", name)
+                delete_unless_gone(lambda: os.path.lexists(os.path.join(NAMESPACES, name)), "ip", "netns", "delete", name)
         if patterns and os.path.isdir(NAMESPACES) and not os.path.ismount(NAMESPACES) and not os.listdir(NAMESPACES):
             if self.found("directory", NAMESPACES):
                 os.rmdir(NAMESPACES)
@@ -121,14 +121,14 @@ class Purge:
             points = [line.split()[1].encode().decode("unicode_escape") for line in f]
         for point in reversed(points):
             if any(point == d or point.startswith(d.rstrip("/") + "/") for d in directories) and self.found("mount", point):
-                run("umount", "--lazy", point)
+                delete_unless_gone(lambda: os.path.ismount(point), "umount", "--lazy", point)
 
     def links(self, patterns: list[str]) -> None:
         """Removes network devices."""
         for name in matching(os.listdir("/sys/class/net"), patterns) if patterns else []:
             # The other end of a pair may have gone with the first.
             if self.found("link", name) and os.path.exists("/sys/class/net/" + name):
-                run("ip", "link", "delete", name)
+                delete_unless_gone(lambda: os.path.exists("/sys/class/net/" + name), "ip", "link", "delete", name)
 
     def routes(self, network: str) -> None:
         """Removes routes into a range of addresses."""
@@ -173,6 +173,15 @@ def program(pid: str) -> str:
         return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
     except OSError:
         return ""
+
+
+def delete_unless_gone(there, *command: str) -> None:
+    """Runs a command that deletes something; that the runtime was faster is no trouble."""
+    try:
+        run(*command)
+    except Trouble:
+        if there():
+            raise
 
 
 def alive(pid: int) -> bool:
