@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/executor"
+	"github.com/slipway-dev/slipway/fleet/controller/view"
 )
 
 // NewOperationCommand builds slipway operation: list, run, logs, retry, cancel.
@@ -111,25 +113,41 @@ func newOperationRunCommand() *cobra.Command {
 	}
 	conn.flags(cmd.Flags())
 	wait.flags(cmd.Flags())
-	cmd.Flags().StringSliceVar(&machines, "machine", nil, "run on these machines (default: all of the cluster)")
+	cmd.Flags().StringSliceVar(&machines, "machine", nil, "run on these machines (default: those of the cluster that the entry point plays on)")
 	cmd.Flags().StringVar(&reason, "reason", "by hand", "why, for the history")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check against the API server and change nothing")
 	outputFlag(cmd, &out, "json", "yaml")
 	return cmd
 }
 
-// newOperation makes an operation over the named machines, or over all of the cluster.
+// playedOn are the roles of the machines that an entry point has something to do on; all others: every machine.
+var playedOn = map[v1alpha1.EntryPoint][]v1alpha1.Role{
+	v1alpha1.EntryVerify:           {v1alpha1.RoleControlPlane},
+	v1alpha1.EntryAddons:           {v1alpha1.RoleControlPlane},
+	v1alpha1.EntryScale:            {v1alpha1.RoleCompute},
+	v1alpha1.EntryContainerRuntime: {v1alpha1.RoleControlPlane, v1alpha1.RoleCompute},
+	v1alpha1.EntryKubernetes:       {v1alpha1.RoleControlPlane, v1alpha1.RoleCompute},
+	v1alpha1.EntryNetwork:          {v1alpha1.RoleControlPlane, v1alpha1.RoleCompute},
+}
+
+// newOperation makes an operation over the named machines, or over those of the cluster that the entry point plays on.
 func newOperation(ctx context.Context, cl client.Reader, namespace, cluster string, entry v1alpha1.EntryPoint, machines []string, reason string) (*v1alpha1.Operation, error) {
 	var list v1alpha1.MachineList
 	if err := cl.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return nil, fmt.Errorf("listing the machines of %s: %w", namespace, err)
 	}
 	held := map[string]bool{}
-	var all []string
+	var all, played []string
 	for i := range list.Items {
-		if m := &list.Items[i]; m.Spec.ClaimRef != nil && m.Spec.ClaimRef.Name == cluster {
-			held[m.Name] = true
-			all = append(all, m.Name)
+		m := &list.Items[i]
+		if m.Spec.ClaimRef == nil || m.Spec.ClaimRef.Name != cluster {
+			continue
+		}
+		held[m.Name] = true
+		all = append(all, m.Name)
+		roles, some := playedOn[entry]
+		if !some || slices.Contains(roles, view.RoleOfSet(cluster, m.Spec.ClaimRef.MachineSet)) {
+			played = append(played, m.Name)
 		}
 	}
 	if len(all) == 0 {
@@ -141,7 +159,7 @@ func newOperation(ctx context.Context, cl client.Reader, namespace, cluster stri
 		}
 	}
 	if len(machines) == 0 {
-		machines = all
+		machines = played
 	}
 	return &v1alpha1.Operation{
 		ObjectMeta: metav1.ObjectMeta{
