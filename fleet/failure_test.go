@@ -75,7 +75,7 @@ func TestFailingHostIsQuarantinedAndReplaced(t *testing.T) {
 func TestDeleteWhileInstallingEndsWithIdleMachines(t *testing.T) {
 	t.Parallel()
 	s := newSim(t)
-	s.latency = 20 * time.Second
+	s.latency.Store(int64(20 * time.Second))
 	s.machines(3)
 	s.operator()
 	s.idles(3)
@@ -89,7 +89,7 @@ func TestDeleteWhileInstallingEndsWithIdleMachines(t *testing.T) {
 		}
 		return errors.New("it does not")
 	})
-	s.latency = 200 * time.Millisecond
+	s.latency.Store(int64(200 * time.Millisecond))
 	s.deleted(d)
 	s.idles(3)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,8 +63,9 @@ type sim struct {
 
 	mu      sync.Mutex
 	failing map[string]executor.Failure
-	latency time.Duration
-	crash   func(point string)
+	latency atomic.Int64
+	life    *life
+	starts  map[string]string // run by playbook and host
 }
 
 func newSim(t *testing.T) *sim {
@@ -72,7 +74,8 @@ func newSim(t *testing.T) *sim {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sim{t: t, client: kubetest.Client(t, api, scheme), world: executor.NewWorld(), failing: map[string]executor.Failure{}, latency: 300 * time.Millisecond}
+	s := &sim{t: t, client: kubetest.Client(t, api, scheme), world: executor.NewWorld(), failing: map[string]executor.Failure{}, starts: map[string]string{}}
+	s.latency.Store(int64(300 * time.Millisecond))
 	s.hosts = host.NewSimulated(host.SimulatedOptions{})
 	s.ns = kubetest.Namespace(t, s.client)
 	kubetest.Must(t, s.client, &corev1.Secret{
@@ -88,7 +91,7 @@ func (s *sim) operator() (stop func()) {
 	run, nodes := &kube.Signal{}, &kube.Signal{}
 	ex := executor.NewSimulated(executor.SimulatedOptions{
 		World: s.world, OnChange: run.Send, Failure: s.failure,
-		Latency: func(executor.Run, string) time.Duration { return s.latency },
+		Latency: func(executor.Run, string) time.Duration { return time.Duration(s.latency.Load()) },
 	})
 	connector := remote.NewSimulated(remote.SimulatedOptions{
 		Joined: func(t remote.Target) []string { return s.world.Joined(t.UID) }, ReadyLatency: 100 * time.Millisecond, OnChange: nodes.Send,
@@ -106,23 +109,24 @@ func (s *sim) operator() (stop func()) {
 	}
 	cfg := rest.CopyConfig(api)
 	cfg.QPS = -1
+	o := fleet.Options{Executor: &recorder{Executor: ex, sim: s}, Prober: s.hosts, Connector: connector}
+	if s.life != nil {
+		s.life.wrap(cfg, &o)
+	}
 	mgr, err := ctrl.NewManager(cfg, options)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	err = fleet.Setup(mgr, fleet.Options{
-		Executor: ex, Prober: s.hosts, Connector: connector, RunChanged: run, ClusterChanged: nodes,
-		Version: "test", ContentVersion: contentVersion, Releases: releases, Crash: s.crash,
-		RenderAddon: func(_ *v1alpha1.ClusterDeployment, _ fleet.Release, a v1alpha1.Addon) ([]unstructured.Unstructured, string, error) {
-			return nil, "sha256:" + strings.Repeat("0", 64), nil
-		},
-	})
-	if err != nil {
+	o.RunChanged, o.ClusterChanged, o.Version, o.ContentVersion, o.Releases = run, nodes, "test", contentVersion, releases
+	o.RenderAddon = func(*v1alpha1.ClusterDeployment, fleet.Release, v1alpha1.Addon) ([]unstructured.Unstructured, string, error) {
+		return nil, "sha256:" + strings.Repeat("0", 64), nil
+	}
+	if err := fleet.Setup(mgr, o); err != nil {
 		s.t.Fatal(err)
 	}
-	stop = kubetest.Run(s.t, mgr)
+	end := kubetest.Run(s.t, mgr)
 	return func() {
-		stop()
+		end()
 		ex.Close()
 	}
 }

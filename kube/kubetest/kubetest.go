@@ -18,7 +18,7 @@ import (
 )
 
 // Patience is how long Eventually waits unless told otherwise.
-const Patience = time.Minute
+const Patience = 3 * time.Minute
 
 // pause is the time between two looks.
 const pause = 50 * time.Millisecond

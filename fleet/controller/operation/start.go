@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
@@ -211,15 +209,11 @@ func (s *scope) host(ctx context.Context, m *v1alpha1.Machine) (inventory.Host, 
 			}
 		}
 	}
-	if _, err := netip.ParseAddr(m.Spec.Address); err == nil {
-		return h, nil
+	ip, err := view.IP(ctx, m)
+	if ip != m.Spec.Address {
+		h.IP = ip
 	}
-	addresses, err := net.DefaultResolver.LookupHost(ctx, m.Spec.Address)
-	if err != nil || len(addresses) == 0 {
-		return h, kube.Wait(v1alpha1.ReasonUnreachable, waitAgain, fmt.Errorf("resolving the address %s of machine %s: %w", m.Spec.Address, m.Name, err))
-	}
-	h.IP = addresses[0]
-	return h, nil
+	return h, err
 }
 
 // ensureToken makes the bootstrap token with which workers join a cluster that is there.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -59,6 +60,21 @@ func Address(ctx context.Context, c client.Reader, m *v1alpha1.Machine) (host.Ad
 	}
 	return a, nil
 }
+
+// IP is the IP address of a machine; a DNS name is resolved.
+func IP(ctx context.Context, m *v1alpha1.Machine) (string, error) {
+	if _, err := netip.ParseAddr(m.Spec.Address); err == nil {
+		return m.Spec.Address, nil
+	}
+	addresses, err := net.DefaultResolver.LookupHost(ctx, m.Spec.Address)
+	if err != nil {
+		return "", kube.Wait(v1alpha1.ReasonUnreachable, resolveAgain, fmt.Errorf("resolving the address %s of machine %s: %w", m.Spec.Address, m.Name, err))
+	}
+	return addresses[0], nil
+}
+
+// resolveAgain is the wait before a name that cannot be resolved is looked up again.
+const resolveAgain = 30 * time.Second
 
 // Connections gives connections to clusters and remembers their kubeconfigs, so that looking into a cluster costs no
 // read of a Secret each time.
@@ -128,6 +144,13 @@ func (c *Connections) kubeconfig(ctx context.Context, cluster *v1alpha1.Cluster)
 	c.kept[key] = kubeconfig{uid: cluster.Spec.UID, data: secret.Data[KubeconfigKey], read: time.Now()}
 	c.mu.Unlock()
 	return secret.Data[KubeconfigKey], nil
+}
+
+// Renewed makes the next connection use the kubeconfig that is in the Secret by then.
+func (c *Connections) Renewed(key types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.kept, key)
 }
 
 // Forget closes the connection to a cluster that is gone.
