@@ -22,18 +22,18 @@ type moment struct {
 	now  func(e *env) error
 }
 
-// operationAt waits for an operation of an entry point that runs and has finished at least so many percent of the tasks of some host.
-func operationAt(entry v1alpha1.EntryPoint, percent int32) moment {
-	return moment{fmt.Sprintf("%s at %d%%", entry, percent), func(e *env) error {
+// operationAt is an operation of an entry point that runs and has finished at least so many tasks on some host.
+func operationAt(entry v1alpha1.EntryPoint, tasks int32) moment {
+	return moment{fmt.Sprintf("%s after %d tasks", entry, tasks), func(e *env) error {
 		for _, o := range e.operations() {
 			if o.Spec.EntryPoint != entry || o.Status.Phase != v1alpha1.OperationRunning {
 				continue
 			}
-			if percent == 0 {
+			if tasks == 0 {
 				return nil
 			}
 			for _, h := range o.Status.Hosts {
-				if h.Done != nil && h.Total != nil && *h.Total > 0 && *h.Done*100 / *h.Total >= percent {
+				if h.Done != nil && *h.Done >= tasks {
 					return nil
 				}
 			}
@@ -53,22 +53,36 @@ func machineIn(phase v1alpha1.MachinePhase) moment {
 	}}
 }
 
-// passed says whether the moment cannot come any more, because what it belongs to is done.
-func (e *env) killAt(m moment, over func() bool) {
+// killAtEach kills the operator at each moment of a list that is in the order of their coming. A moment that is passed by while the
+// operator starts again is left out; at least as many as wanted must have been met.
+func (e *env) killAtEach(moments []moment, wanted int, over func() bool) {
 	e.t.Helper()
-	e.eventually(installTime, m.name, func() error {
-		if over() {
-			return nil
+	kills, next := 0, 0
+	for next < len(moments) {
+		met := -1
+		e.eventually(installTime, moments[next].name+" or a later moment", func() error {
+			if over() {
+				return nil
+			}
+			for i := len(moments) - 1; i >= next; i-- {
+				if moments[i].now(e) == nil {
+					met = i
+					return nil
+				}
+			}
+			return moments[next].now(e)
+		})
+		if met < 0 {
+			break
 		}
-		return m.now(e)
-	})
-	if over() {
-		e.t.Logf("%s: was over before it could be seen", m.name)
-		return
+		e.t.Logf("kill -9 of the operator: %s", moments[met].name)
+		e.kill()
+		e.start()
+		kills, next = kills+1, met+1
 	}
-	e.t.Logf("kill -9 of the operator: %s", m.name)
-	e.kill()
-	e.start()
+	if kills < wanted {
+		e.t.Errorf("only %d kills of %d moments; want at least %d", kills, len(moments), wanted)
+	}
 }
 
 func (e *env) isReady(name string) bool {
@@ -80,35 +94,35 @@ func (e *env) isReady(name string) bool {
 func TestOperatorDies(t *testing.T) {
 	e := newEnv(t, "e2e-kill", lab.Spec{Machines: 3, DiskBytes: gib(8)})
 	e.approve()
-	e.killAt(machineIn(v1alpha1.MachineInspecting), func() bool { return machineIn(v1alpha1.MachineIdle).now(e) == nil })
+	e.killAtEach([]moment{machineIn(v1alpha1.MachineInspecting)}, 0, func() bool { return machineIn(v1alpha1.MachineIdle).now(e) == nil })
 	e.allIdle(shortTime)
 
 	e.slipway("cluster", "create", "shop", "--workers", "1", "--profile", "lab")
 	ready := func() bool { return e.isReady("shop") }
-	for _, m := range []moment{machineIn(v1alpha1.MachineClaimed), machineIn(v1alpha1.MachineDeploying), operationAt(v1alpha1.EntryCreate, 0),
-		operationAt(v1alpha1.EntryCreate, 30), operationAt(v1alpha1.EntryCreate, 70), machineIn(v1alpha1.MachineDeployed), operationAt(v1alpha1.EntryVerify, 0)} {
-		e.killAt(m, ready)
-	}
+	e.killAtEach([]moment{machineIn(v1alpha1.MachineClaimed), machineIn(v1alpha1.MachineDeploying), operationAt(v1alpha1.EntryCreate, 4),
+		operationAt(v1alpha1.EntryCreate, 10), operationAt(v1alpha1.EntryCreate, 14), machineIn(v1alpha1.MachineDeployed), operationAt(v1alpha1.EntryVerify, 0)}, 4, ready)
 	e.ready(installTime, "shop")
 
 	e.slipway("cluster", "scale", "shop", "--replicas", "2")
-	e.killAt(operationAt(v1alpha1.EntryScale, 40), ready)
+	e.killAtEach([]moment{operationAt(v1alpha1.EntryScale, 0), operationAt(v1alpha1.EntryScale, 8)}, 1, ready)
 	e.ready(scaleTime, "shop")
 
 	e.slipway("cluster", "scale", "shop", "--replicas", "1")
-	e.killAt(machineIn(v1alpha1.MachineDraining), ready)
-	e.killAt(machineIn(v1alpha1.MachineRemoving), ready)
+	e.killAtEach([]moment{machineIn(v1alpha1.MachineDraining), machineIn(v1alpha1.MachineRemoving), machineIn(v1alpha1.MachineCleaning)}, 1, ready)
 	e.ready(scaleTime, "shop")
 	if nodes := e.nodes("shop"); len(nodes) != 2 {
 		t.Errorf("ready nodes: %v; want two", nodes)
 	}
 
 	e.slipway("cluster", "delete", "shop", "--yes")
-	e.killAt(operationAt(v1alpha1.EntryRemove, 10), func() bool { _, err := e.deployment("shop"); return err != nil })
+	e.killAtEach([]moment{operationAt(v1alpha1.EntryRemove, 0), operationAt(v1alpha1.EntryRemove, 4)}, 1, func() bool { _, err := e.deployment("shop"); return err != nil })
 	e.gone(cleanTime, "shop")
 	e.allIdle(cleanTime)
 	for _, m := range e.machines() {
 		clean(t, e.lab, m.Name)
+	}
+	if twice := changedTwice(t, e.home, e.operations()); len(twice) > 0 {
+		t.Errorf("tasks that changed a host more than once:\n%s", strings.Join(twice, "\n"))
 	}
 }
 
@@ -118,10 +132,10 @@ func TestHostsDie(t *testing.T) {
 	e.approve()
 	e.allIdle(shortTime)
 	e.slipway("cluster", "create", "shop", "--workers", "1", "--profile", "lab")
-	e.eventually(installTime, "the installation is half-way", func() error { return operationAt(v1alpha1.EntryCreate, 40).now(e) })
+	e.eventually(installTime, "the installation is half-way", func() error { return operationAt(v1alpha1.EntryCreate, 10).now(e) })
 	killAnsible(e)
 	e.ready(installTime, "shop")
-	if twice := changedTwice(t, e.home, e.operations(), restartable); len(twice) > 0 {
+	if twice := changedTwice(t, e.home, e.operations()); len(twice) > 0 {
 		t.Errorf("tasks that changed a host more than once:\n%s", strings.Join(twice, "\n"))
 	}
 
@@ -168,9 +182,6 @@ func TestHostsDie(t *testing.T) {
 		})
 	})
 }
-
-// restartable says which tasks may change a host in more than one attempt: they carry the tag restartable in the content.
-func restartable(task string) bool { return strings.Contains(task, "(restartable)") }
 
 // killAnsible kills every process of the runs that go on, as an out-of-memory killer would.
 func killAnsible(e *env) {

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
 
+	"github.com/slipway-dev/slipway/ansible"
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/executor"
 	"github.com/slipway-dev/slipway/lab"
@@ -43,9 +45,14 @@ func clean(t *testing.T, l *lab.Lab, machine string) {
 	}
 }
 
-// changedTwice lists the tasks that reported a change on one host more than once within the runs of one operation over all its attempts.
-func changedTwice(t *testing.T, home string, operations []v1alpha1.Operation, restartable func(task string) bool) []string {
+// changedTwice lists the tasks that reported a change on one host more than once over all attempts of one operation, but for those that
+// the content lists as restartable.
+func changedTwice(t *testing.T, home string, operations []v1alpha1.Operation) []string {
 	t.Helper()
+	restartable, err := ansible.Restartable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var twice []string
 	for _, o := range operations {
 		counts := map[string]int{}
@@ -55,7 +62,7 @@ func changedTwice(t *testing.T, home string, operations []v1alpha1.Operation, re
 		}
 		for _, f := range files {
 			for _, e := range events(t, f) {
-				if e.Kind == executor.KindChanged && !restartable(e.Task) {
+				if e.Kind == executor.KindChanged && !slices.Contains(restartable, e.Role+" : "+e.Task) {
 					counts[fmt.Sprintf("%s: %s: %s : %s", o.Name, e.Host, e.Role, e.Task)]++
 				}
 			}
