@@ -74,6 +74,10 @@ func (k *kubelet) end() {
 	for _, p := range k.pods {
 		_ = p.command.Process.Kill()
 		<-p.done
+		// In a pod this lies on the volume that goes with it.
+		if sockets, err := os.ReadFile(filepath.Join(p.dir, "work", fileControl)); err == nil {
+			_ = os.RemoveAll(string(sockets))
+		}
 	}
 }
 
