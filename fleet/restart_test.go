@@ -132,7 +132,7 @@ func (r *recorder) Start(ctx context.Context, run executor.Run) error {
 			delete(r.sim.starts, "scale/"+h)
 		}
 		key := run.Playbook + "/" + h
-		_, mayFail := r.sim.failing[h] // one that fails is tried again
+		_, mayFail := r.sim.failing[key] // one that fails is tried again
 		if before, ok := r.sim.starts[key]; ok && !mayFail && before != run.Name && (run.Playbook == "create" || run.Playbook == "scale") {
 			r.sim.t.Errorf("%s ran on %s twice, as %s and as %s", run.Playbook, h, before, run.Name)
 		}
