@@ -108,7 +108,10 @@ func (s *sim) deleted(o client.Object) {
 		if d, ok := o.(*v1alpha1.ClusterDeployment); ok {
 			return fmt.Errorf("it is there: %s", s.describe(ctx, d))
 		}
-		return fmt.Errorf("it is there: %v", err)
+		if err != nil {
+			return fmt.Errorf("looking for it: %w", err)
+		}
+		return errors.New("it is there")
 	})
 }
 

@@ -75,20 +75,25 @@ func (r *Reconciler) keys(ctx context.Context, s *scope) (kube.Result, error) {
 		s.seen.Observed.PKI = true
 		return kube.Result{}, nil
 	}
+	complete, err := r.hasKeys(ctx, s, wanted)
+	if complete && err == nil {
+		r.noteKeys(s, key)
+	}
+	return kube.Result{}, err
+}
+
+// hasKeys reads whether both Secrets are there and hold all that the members need.
+func (r *Reconciler) hasKeys(ctx context.Context, s *scope, wanted []certs.Member) (bool, error) {
 	pki, err := r.readSecret(ctx, s.cluster.Namespace, view.PKISecret(s.cluster.Name))
 	if err != nil || pki == nil {
-		return kube.Result{}, err
+		return false, err
 	}
 	_, made, err := r.issuer.EnsureCluster(certs.FromData(pki.Data), wanted)
 	if err != nil {
-		return kube.Result{}, kube.Human(v1alpha1.ReasonInvalidSpec, fmt.Errorf("reading secret %s: %w", pki.Name, err))
+		return false, kube.Human(v1alpha1.ReasonInvalidSpec, fmt.Errorf("reading secret %s: %w", pki.Name, err))
 	}
 	config, err := r.readSecret(ctx, s.cluster.Namespace, view.KubeconfigSecret(s.cluster.Name))
-	if err != nil || made || config == nil {
-		return kube.Result{}, err
-	}
-	r.noteKeys(s, key)
-	return kube.Result{}, nil
+	return err == nil && !made && config != nil, err
 }
 
 // renew makes the administrator's kubeconfig anew before its certificate ends. It looks once a day.
