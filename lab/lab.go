@@ -21,7 +21,7 @@ type Options struct {
 	Home string
 	// Cache is where built images are kept. Empty: $SLIPWAY_CACHE, else ~/.cache/slipway.
 	Cache string
-	// Mirror is the Debian mirror that images are built from. Empty: what the host's apt uses, else deb.debian.org.
+	// Mirror is the Debian mirror that images are built from. Empty: what the host's apt uses, else Debian's own.
 	Mirror string
 	// Progress receives one line per step. Nil: nothing is said.
 	Progress io.Writer
