@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-dev/slipway/executor"
 	"github.com/slipway-dev/slipway/fleet"
 	"github.com/slipway-dev/slipway/fleet/host"
+	"github.com/slipway-dev/slipway/fleet/plan"
 	"github.com/slipway-dev/slipway/fleet/remote"
 	"github.com/slipway-dev/slipway/kube"
 	"github.com/slipway-dev/slipway/kube/kubetest"
@@ -53,6 +54,7 @@ func TestMain(m *testing.M) {
 // sim is a fleet without hosts: its world outlives the operators that run on it.
 type sim struct {
 	t      *testing.T
+	config *rest.Config
 	client client.Client
 	ns     string
 	world  *executor.World
@@ -70,11 +72,16 @@ type sim struct {
 
 func newSim(t *testing.T) *sim {
 	t.Helper()
+	return newSimOn(t, api)
+}
+
+func newSimOn(t *testing.T, config *rest.Config) *sim {
+	t.Helper()
 	scheme, err := fleet.Scheme()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sim{t: t, client: kubetest.Client(t, api, scheme), world: executor.NewWorld(), failing: map[string]executor.Failure{}, starts: map[string]string{}}
+	s := &sim{t: t, config: config, client: kubetest.Client(t, config, scheme), world: executor.NewWorld(), failing: map[string]executor.Failure{}, starts: map[string]string{}}
 	s.latency.Store(int64(300 * time.Millisecond))
 	s.hosts = host.NewSimulated(host.SimulatedOptions{})
 	s.ns = kubetest.Namespace(t, s.client)
@@ -107,7 +114,7 @@ func (s *sim) operator() (stop func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cfg := rest.CopyConfig(api)
+	cfg := rest.CopyConfig(s.config)
 	cfg.QPS = -1
 	o := fleet.Options{Executor: &recorder{Executor: ex, sim: s}, Prober: s.hosts, Connector: connector}
 	if s.life != nil {
@@ -118,6 +125,7 @@ func (s *sim) operator() (stop func()) {
 		s.t.Fatal(err)
 	}
 	o.RunChanged, o.ClusterChanged, o.Version, o.ContentVersion, o.Releases = run, nodes, "test", contentVersion, releases
+	o.Limits = plan.Limits{RetrySeconds: 1, UnreachableSeconds: 2}
 	o.RenderAddon = func(*v1alpha1.ClusterDeployment, fleet.Release, v1alpha1.Addon) ([]unstructured.Unstructured, string, error) {
 		return nil, "sha256:" + strings.Repeat("0", 64), nil
 	}

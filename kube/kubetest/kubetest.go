@@ -18,7 +18,7 @@ import (
 )
 
 // Patience is how long Eventually waits unless told otherwise.
-const Patience = 3 * time.Minute
+const Patience = 2 * time.Minute
 
 // pause is the time between two looks.
 const pause = 50 * time.Millisecond
@@ -36,14 +36,18 @@ func Within(t testing.TB, patience time.Duration, what string, check func(ctx co
 	defer cancel()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
+	var last error
 	for {
 		err := check(ctx)
 		if err == nil {
 			return
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s did not happen within %s: %v", what, patience, err)
+			t.Fatalf("%s did not happen within %s: %v", what, patience, last)
 		case <-tick.C:
 		}
 	}

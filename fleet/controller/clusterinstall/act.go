@@ -9,6 +9,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/fleet/controller/start"
+	"github.com/slipway-dev/slipway/fleet/controller/view"
 	"github.com/slipway-dev/slipway/fleet/plan"
 	"github.com/slipway-dev/slipway/kube"
 	"golang.org/x/sync/errgroup"
@@ -176,6 +177,9 @@ func (r *Reconciler) deleteNode(ctx context.Context, s *scope, step plan.Step) e
 // startOperation makes an operation. Its name follows from the newest operations of its machines, so that planning the
 // same twice makes one.
 func (r *Reconciler) startOperation(ctx context.Context, s *scope, step plan.Step) error {
+	if err := r.brake(s, step); err != nil {
+		return err
+	}
 	op := &v1alpha1.Operation{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.cluster.Namespace, Name: step.Operation},
 		Spec: v1alpha1.OperationSpec{
@@ -193,6 +197,35 @@ func (r *Reconciler) startOperation(ctx context.Context, s *scope, step plan.Ste
 	r.Kit.Point("clusterinstall.operation-made")
 	if made {
 		r.Kit.Event(s.cluster, corev1.EventTypeNormal, "OperationMade", "Start", fmt.Sprintf("%s: %s on %d machines: %s", op.Name, step.EntryPoint, len(step.Machines), step.Reason))
+	}
+	return nil
+}
+
+// The brake: so many operations on one machine may end without success within so much time.
+const (
+	brakeCount  = 5
+	brakePeriod = 5 * time.Minute
+	brakeAgain  = time.Minute
+)
+
+// brake holds a new operation back when many on the same machine failed in a short time. The plan waits between its
+// attempts; this keeps a state that nobody thought of from filling the API server.
+func (r *Reconciler) brake(s *scope, step plan.Step) error {
+	failed := map[string]int{}
+	for i := range s.seen.Operations {
+		op := &s.seen.Operations[i]
+		if !view.Finished(op) || op.Status.Phase == v1alpha1.OperationSucceeded || op.Status.FinishedAt == nil || r.Kit.Clock.Since(op.Status.FinishedAt.Time) > brakePeriod {
+			continue
+		}
+		for _, m := range op.Spec.Machines {
+			failed[m]++
+		}
+	}
+	for _, m := range step.Machines {
+		if failed[m] >= brakeCount {
+			return kube.Wait(v1alpha1.ReasonOperationFailed, brakeAgain,
+				fmt.Errorf("%d operations on machine %s failed within %s: the next one waits", failed[m], m, brakePeriod))
+		}
 	}
 	return nil
 }

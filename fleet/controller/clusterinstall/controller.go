@@ -5,6 +5,7 @@ package clusterinstall
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (ctrl
 	}
 	patch := kube.NewPatch(r.Kit, c, func(c *v1alpha1.Cluster) any { return &c.Status })
 	s := &scope{cluster: c}
-	result, err := kube.Run(ctx, s, r.observe, r.letGo, r.keys, r.decide, r.act)
+	result, err := kube.Run(ctx, s, r.observe, r.letGo, r.recollect, r.keys, r.decide, r.act)
 	status(s, err)
 	return kube.Finish(ctx, r.Kit, c, patch, result, err)
 }
@@ -119,6 +120,17 @@ func (r *Reconciler) letGo(ctx context.Context, s *scope) (kube.Result, error) {
 	return kube.Result{Stop: true}, kube.RemoveFinalizer(ctx, r.Kit, c, v1alpha1.Finalizer)
 }
 
+// recollect waits for the API server of a cluster whose machines lost their status: without it, what is installed on
+// them cannot be told from what is not.
+func (r *Reconciler) recollect(_ context.Context, s *scope) (kube.Result, error) {
+	lost := s.seen.Lost()
+	if len(lost) == 0 || s.seen.Remote == nil || s.seen.Observed.Reachable || s.seen.Observed.Deleting {
+		return kube.Result{}, nil
+	}
+	return kube.Result{}, kube.Wait(v1alpha1.ReasonClusterUnreachable, lostAgain,
+		fmt.Errorf("the status of %s was lost and no operation tells what is on them: waiting until the API server of the cluster answers", kube.Names(lost, 5)))
+}
+
 // decide lets the plan decide. Keys are made and drains asked for here, because what may follow depends on them.
 func (r *Reconciler) decide(ctx context.Context, s *scope) (kube.Result, error) {
 	s.plan = plan.Make(s.seen.Observed)
@@ -144,8 +156,25 @@ func (r *Reconciler) decide(ctx context.Context, s *scope) (kube.Result, error) 
 		s.seen.Observed.Drains = drains
 		s.plan = plan.Make(s.seen.Observed)
 	}
+	s.plan.Steps = append(recollected(s), s.plan.Steps...)
 	return kube.Result{RequeueAfter: time.Duration(s.plan.AfterSeconds()) * time.Second}, nil
 }
+
+// recollected are the phases of machines whose status was lost, as the cluster itself shows them: to the plan they look
+// as if they had been written already.
+func recollected(s *scope) []plan.Step {
+	var steps []plan.Step
+	for _, m := range s.seen.Observed.Machines {
+		planned := func(step plan.Step) bool { return step.Kind == plan.StepSetPhase && step.Machine == m.Name }
+		if found := s.seen.Machine(m.Name); found != nil && found.Status.Phase != m.Phase && !slices.ContainsFunc(s.plan.Steps, planned) {
+			steps = append(steps, plan.Step{Kind: plan.StepSetPhase, Machine: m.Name, Phase: m.Phase, Attempts: m.Attempts})
+		}
+	}
+	return steps
+}
+
+// lostAgain is the wait before a cluster is asked again what is installed.
+const lostAgain = 15 * time.Second
 
 // drainRetry is the wait after a drain that could not be asked for.
 const drainRetry = 10 * time.Second

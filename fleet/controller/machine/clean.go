@@ -44,9 +44,12 @@ func (r *Reconciler) clean(ctx context.Context, s *scope) (kube.Result, error) {
 	if s.failure != nil || !held(lease) {
 		return kube.Result{}, nil
 	}
+	if s.holder == nil && view.Overridden(m, view.RuleKnownStamp) {
+		return kube.Result{}, nil
+	}
 	if s.holder == nil {
 		s.verdict = Verdict{v1alpha1.ReasonTakenElsewhere, fmt.Sprintf("the stamp on the host names operation %q of cluster %q, which this operator does not know: "+
-			"another operator may be at work; if not, reinstall the host or remove /var/lib/slipway there", lease.Operation, lease.Cluster)}
+			"another operator may be at work; if not, reinstall the host, or annotate the machine with %s=%s", lease.Operation, lease.Cluster, v1alpha1.OverrideAnnotation, view.RuleKnownStamp)}
 		return kube.Result{RequeueAfter: r.noted(m, true), Stop: true}, nil
 	}
 	if m.Spec.Quarantine != nil || !s.dirty() {
@@ -104,8 +107,12 @@ func (r *Reconciler) cleaner(s *scope) *v1alpha1.Operation {
 // release gives the lease on a clean host back.
 func (r *Reconciler) release(ctx context.Context, s *scope) (kube.Result, error) {
 	lease := s.inspection.Lease
-	if s.failure != nil || s.holder == nil || !held(lease) || s.dirty() {
+	foreign := s.holder == nil && !view.Overridden(s.machine, view.RuleKnownStamp)
+	if s.failure != nil || foreign || !held(lease) || s.dirty() {
 		return kube.Result{}, nil
+	}
+	if s.holder == nil {
+		r.warn(s.machine, "Overridden", "Release", "rule "+view.RuleKnownStamp+" was switched off: a stamp that nobody knows is taken off the host")
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
@@ -125,10 +132,10 @@ func (r *Reconciler) release(ctx context.Context, s *scope) (kube.Result, error)
 func (r *Reconciler) forget(ctx context.Context, s *scope) (kube.Result, error) {
 	m := s.machine
 	if s.failure != nil || s.holder != nil && s.dirty() {
-		if !overridden(m, RuleCleanFirst) {
+		if !view.Overridden(m, view.RuleCleanFirst) {
 			return kube.Result{}, nil
 		}
-		r.warn(m, "Overridden", "Forget", "rule "+RuleCleanFirst+" was switched off: the host is forgotten and was not cleaned")
+		r.warn(m, "Overridden", "Forget", "rule "+view.RuleCleanFirst+" was switched off: the host is forgotten and was not cleaned")
 	}
 	return kube.Result{Stop: true}, kube.RemoveFinalizer(ctx, r.Kit, m, v1alpha1.Finalizer)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/fleet/controller/view"
@@ -96,7 +95,7 @@ func (r *Reconciler) inspect(ctx context.Context, s *scope) (kube.Result, error)
 	}
 	if s.failure != nil {
 		wait := r.noted(m, true)
-		if !m.DeletionTimestamp.IsZero() && overridden(m, RuleCleanFirst) {
+		if !m.DeletionTimestamp.IsZero() && view.Overridden(m, view.RuleCleanFirst) {
 			return kube.Result{}, nil
 		}
 		return kube.Result{RequeueAfter: wait, Stop: true}, hostError(s.failure)
@@ -215,19 +214,6 @@ func reasonOf(err error) string {
 		return string(problem.Kind)
 	}
 	return kube.Reason(err, v1alpha1.ReasonUnreachable)
-}
-
-// RuleCleanFirst is the rule that a Machine is not forgotten before its host is clean. The annotation
-// fleet.slipway.dev/override switches it off for hosts that never come back.
-const RuleCleanFirst = "clean_before_forget"
-
-func overridden(m *v1alpha1.Machine, rule string) bool {
-	for _, name := range strings.FieldsFunc(m.Annotations[v1alpha1.OverrideAnnotation], func(c rune) bool { return c == ',' || c == ' ' }) {
-		if name == rule {
-			return true
-		}
-	}
-	return false
 }
 
 // warn records something that a person should know.

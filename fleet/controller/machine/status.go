@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	"github.com/slipway-dev/slipway/fleet/controller/view"
 	"github.com/slipway-dev/slipway/fleet/host"
 	"github.com/slipway-dev/slipway/kube"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -135,7 +136,7 @@ func setReady(m *v1alpha1.Machine) {
 func deletingMessage(reachable *metav1.Condition) string {
 	if reachable != nil && reachable.Status == "False" {
 		return "the host must be cleaned before it is forgotten, and it does not answer; if it never comes back: kubectl annotate machine NAME " +
-			v1alpha1.OverrideAnnotation + "=" + RuleCleanFirst
+			v1alpha1.OverrideAnnotation + "=" + view.RuleCleanFirst
 	}
 	return "the host is cleaned before it is forgotten"
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/bundle"
@@ -40,22 +41,21 @@ func (r *Reconciler) start(ctx context.Context, s *scope) (kube.Result, error) {
 
 // hopeless says why a run is not worth a start with the hosts that could be taken.
 func (s *scope) hopeless() string {
-	if len(s.leases) == 0 {
-		return "none of its hosts could be taken"
-	}
-	if s.op.Spec.EntryPoint != v1alpha1.EntryCreate {
-		return ""
-	}
 	var missing []string
 	for name := range s.refused {
-		if s.seen.Role(s.machines[name]) != v1alpha1.RoleCompute {
+		if len(s.leases) == 0 || s.op.Spec.EntryPoint == v1alpha1.EntryCreate && s.seen.Role(s.machines[name]) != v1alpha1.RoleCompute {
 			missing = append(missing, name)
 		}
 	}
 	if len(missing) == 0 {
 		return ""
 	}
-	return "etcd or control plane machines could not be taken: " + kube.Names(missing, 5)
+	words := make([]string, 0, 3)
+	slices.Sort(missing)
+	for _, name := range missing[:min(len(missing), 3)] {
+		words = append(words, name+": "+kube.Limit(s.refused[name].Message, 300))
+	}
+	return fmt.Sprintf("it was not started, because %d hosts that it cannot do without could not be taken: %s", len(missing), strings.Join(words, "; "))
 }
 
 // notStarted keeps an operation that cannot be started for a while, and then fails it.

@@ -89,7 +89,7 @@ func (r *Reconciler) copyRun(s *scope) {
 	}
 	refused := map[string]v1alpha1.HostStatus{}
 	for _, h := range op.Status.Hosts {
-		if _, in := s.run.Hosts[h.Machine]; !in && h.Result != v1alpha1.HostPending {
+		if _, in := s.run.Hosts[h.Machine]; !in && (h.Result != v1alpha1.HostPending || h.Message != "") {
 			refused[h.Machine] = h
 		}
 	}
@@ -166,7 +166,7 @@ func listed(hosts []v1alpha1.HostStatus) []v1alpha1.HostStatus {
 func outcome(s *scope) v1alpha1.OperationPhase {
 	switch s.run.Phase {
 	case executor.Succeeded:
-		if ptr.Deref(s.op.Status.Summary.Failed, 0) > 0 {
+		if ptr.Deref(s.op.Status.Summary.Failed, 0) > 0 || len(s.run.Hosts) < len(s.op.Spec.Machines) {
 			return v1alpha1.OperationFailed
 		}
 		return v1alpha1.OperationSucceeded
@@ -185,7 +185,7 @@ func message(s *scope) string {
 	}
 	var parts []string
 	for _, h := range op.Status.Hosts {
-		if h.Result != v1alpha1.HostFailed && h.Result != v1alpha1.HostUnreachable {
+		if h.Result == v1alpha1.HostSucceeded || h.Message == "" && h.Result != v1alpha1.HostFailed && h.Result != v1alpha1.HostUnreachable {
 			continue
 		}
 		if len(parts) == 3 {

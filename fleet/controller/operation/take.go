@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-dev/slipway/fleet/host"
 	"github.com/slipway-dev/slipway/kube"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // visitors is how many hosts of one operation are taken at once.
@@ -67,7 +68,7 @@ func (r *Reconciler) takeOne(ctx context.Context, s *scope, m *v1alpha1.Machine)
 	expected := lease.Generation
 	if lease.Operation == run {
 		expected-- // taken before; taking it again changes nothing and makes sure that older commands have ended
-	} else if err := r.known(ctx, m, lease); err != nil {
+	} else if err := r.known(ctx, s, m, lease); err != nil {
 		return host.Lease{}, err
 	}
 	taken, err := r.Prober.Take(ctx, address, expected, s.clusterUID(m, lease), run)
@@ -78,7 +79,7 @@ func (r *Reconciler) takeOne(ctx context.Context, s *scope, m *v1alpha1.Machine)
 }
 
 // known refuses a host on which an operation was at work that this operator knows nothing of: it may be running still.
-func (r *Reconciler) known(ctx context.Context, m *v1alpha1.Machine, lease host.Lease) error {
+func (r *Reconciler) known(ctx context.Context, s *scope, m *v1alpha1.Machine, lease host.Lease) error {
 	if lease.Operation == "" {
 		return nil
 	}
@@ -86,11 +87,15 @@ func (r *Reconciler) known(ctx context.Context, m *v1alpha1.Machine, lease host.
 	if err != nil {
 		return err
 	}
-	if len(ops) == 0 {
-		return &host.Error{Kind: host.TakenElsewhere, Err: fmt.Errorf("the stamp on machine %s names operation %q of cluster %q, which this operator does not know: "+
-			"look for another operator that works on it, or for an operator that was restored from an old backup", m.Name, lease.Operation, lease.Cluster)}
+	if len(ops) > 0 {
+		return nil
 	}
-	return nil
+	if view.Overridden(m, view.RuleKnownStamp) || s.deployment != nil && view.Overridden(s.deployment, view.RuleKnownStamp) {
+		r.Kit.Event(s.op, corev1.EventTypeWarning, "Overridden", "Take", "rule "+view.RuleKnownStamp+" was switched off: "+m.Name+" is taken from operation "+lease.Operation)
+		return nil
+	}
+	return &host.Error{Kind: host.TakenElsewhere, Err: fmt.Errorf("the stamp on machine %s names operation %q of cluster %q, which this operator does not know: look for "+
+		"another operator that works on it; if there is none, annotate the machine or the deployment with %s=%s", m.Name, lease.Operation, lease.Cluster, v1alpha1.OverrideAnnotation, view.RuleKnownStamp)}
 }
 
 // clusterUID is what is stamped on the host.
@@ -111,14 +116,18 @@ func isHuman(err error) bool {
 	return errors.As(err, &e) && e.Kind == kube.NeedsHuman
 }
 
-// refusal is how a host stands that could not be taken.
+// refusal is how a host stands that could not be taken. A host that somebody else may be working on stays Pending: it
+// did not fail, and must be neither replaced nor cleaned.
 func refusal(name string, err error) v1alpha1.HostStatus {
 	result, message := v1alpha1.HostFailed, err.Error()
 	var problem *host.Error
 	if errors.As(err, &problem) {
 		message = problem.Err.Error()
-		if problem.Kind == host.Unreachable {
+		switch problem.Kind {
+		case host.Unreachable:
 			result = v1alpha1.HostUnreachable
+		case host.TakenElsewhere:
+			result = v1alpha1.HostPending
 		}
 	}
 	return v1alpha1.HostStatus{Machine: name, Result: result, Task: "taking the host", Message: kube.Limit(message, 1000)}

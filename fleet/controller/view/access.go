@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -106,9 +107,6 @@ func NewConnections(live client.Reader, connector remote.Connector) *Connections
 // Cluster gives the connection to a cluster. controlPlane is the address of its first control plane machine, empty
 // when there is none.
 func (c *Connections) Cluster(ctx context.Context, cluster *v1alpha1.Cluster, controlPlane string) (remote.Cluster, error) {
-	if cluster.Status.KubeconfigSecretName == "" {
-		return nil, ErrNoKubeconfig
-	}
 	data, err := c.kubeconfig(ctx, cluster)
 	if err != nil {
 		return nil, err
@@ -133,7 +131,7 @@ func (c *Connections) kubeconfig(ctx context.Context, cluster *v1alpha1.Cluster)
 		return kept.data, nil
 	}
 	var secret corev1.Secret
-	err := c.live.Get(ctx, types.NamespacedName{Namespace: cluster.Namespace, Name: cluster.Status.KubeconfigSecretName}, &secret)
+	err := c.live.Get(ctx, types.NamespacedName{Namespace: cluster.Namespace, Name: KubeconfigSecret(cluster.Name)}, &secret)
 	if apierrors.IsNotFound(err) || err == nil && len(secret.Data[KubeconfigKey]) == 0 {
 		return nil, ErrNoKubeconfig
 	}
@@ -160,3 +158,16 @@ func (c *Connections) Forget(key types.NamespacedName) {
 	c.mu.Unlock()
 	c.connector.Forget(Key(key.Namespace, key.Name))
 }
+
+// Overridden says that a person switched a rule off for an object, by name.
+func Overridden(o client.Object, rule string) bool {
+	return slices.Contains(split(o.GetAnnotations()[v1alpha1.OverrideAnnotation]), rule)
+}
+
+// Rules of the controllers, beside those of the plan. OverrideAnnotation switches them off by name.
+const (
+	// RuleCleanFirst: a Machine is not forgotten before its host is clean.
+	RuleCleanFirst = "clean_before_forget"
+	// RuleKnownStamp: a host is left alone whose stamp names an operation that this operator does not know.
+	RuleKnownStamp = "known_stamp_only"
+)

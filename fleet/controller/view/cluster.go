@@ -152,7 +152,7 @@ func Older(a, b *v1alpha1.Operation) int {
 }
 
 func (v *View) connect(ctx context.Context, c *Cluster) error {
-	if c.Object == nil || c.Deployment == nil {
+	if c.Object == nil || c.Deployment == nil || c.Object.Status.KubeconfigSecretName == "" && len(c.Lost()) == 0 {
 		return nil
 	}
 	r, err := v.Connections.Cluster(ctx, c.Object, c.ControlPlaneAddress())
@@ -161,6 +161,37 @@ func (v *View) connect(ctx context.Context, c *Cluster) error {
 	}
 	c.Remote = r
 	return err
+}
+
+// Lost names the machines whose status was lost and of which no operation tells any more: what is on them can be seen
+// in the cluster alone. A machine that is claimed by a set always has a phase.
+func (c *Cluster) Lost() []string {
+	var lost []string
+	for i := range c.Machines {
+		m := &c.Machines[i]
+		told := func(op v1alpha1.Operation) bool { return slices.Contains(op.Spec.Machines, m.Name) }
+		if m.Status.Phase == "" && !slices.ContainsFunc(c.Operations, told) {
+			lost = append(lost, m.Name)
+		}
+	}
+	return lost
+}
+
+// recollect says of machines whose status was lost that they are installed where the cluster shows it: they have a
+// Node, or they are etcd machines on which the API server that answers stands.
+func (c *Cluster) recollect() {
+	lost := c.Lost()
+	stands := slices.ContainsFunc(c.Observed.Machines, func(m plan.Machine) bool {
+		_, joined := c.Observed.Nodes[m.Name]
+		return m.Role == v1alpha1.RoleControlPlane && joined
+	})
+	for i := range c.Observed.Machines {
+		m := &c.Observed.Machines[i]
+		_, joined := c.Observed.Nodes[m.Name]
+		if slices.Contains(lost, m.Name) && (joined || stands && m.Role == v1alpha1.RoleEtcd) {
+			m.Phase = v1alpha1.MachineDeployed
+		}
+	}
 }
 
 // ControlPlaneAddress is where the API server answers when the endpoint leads straight to a machine; empty otherwise.
@@ -198,7 +229,11 @@ func (v *View) observe(ctx context.Context, key types.NamespacedName, c *Cluster
 	for i := range c.Operations {
 		o.Operations = append(o.Operations, v.operation(&c.Operations[i]))
 	}
-	return v.observeNodes(ctx, c)
+	if err := v.observeNodes(ctx, c); err != nil {
+		return err
+	}
+	c.recollect()
+	return nil
 }
 
 func (v *View) observeDeployment(c *Cluster) {
