@@ -9,6 +9,8 @@ BIN     := bin/slipway
 LDFLAGS := -s -w -X github.com/slipway-dev/slipway/cli.Version=$(VERSION)
 TOOL    := go tool -modfile=go.tools.mod
 SUITES  := unit plane lab e2e
+# Named by what it is built from, so that every checkout with the same go.tools.* shares one.
+LINTER  := $(CACHE)/tools/golangci-lint-$(shell cat go.tools.mod go.tools.sum | sha256sum | head -c 12)
 
 # One setting for builds and tests, so that they share what is compiled. Recipes that need cgo say so themselves.
 export CGO_ENABLED := 0
@@ -71,12 +73,12 @@ generate: ## Generate deep copies, CRDs and the API reference
 	$(TOOL) crd-ref-docs --source-path=api --config=hack/reference.yaml --renderer=markdown --output-path=docs/reference.md --log-level=ERROR
 
 .PHONY: lint
-lint: $(CACHE)/tools/golangci-lint ## Go lint (allow-list), Ansible lint (production profile), shellcheck
-	$(CACHE)/tools/golangci-lint run ./...
+lint: $(LINTER) ## Go lint (allow-list), Ansible lint (production profile), shellcheck
+	$(LINTER) run ./...
 	shellcheck $(filter-out %.yaml,$(wildcard hack/*)) .ci/run ansible/fence/fence ansible/lint
 	ansible/lint
 
-$(CACHE)/tools/golangci-lint: go.tools.mod
+$(LINTER):
 	@echo "Building the linter with the API rules of Kubernetes (minutes, once)"
 	@mkdir -p $(@D)
 	go build -modfile=go.tools.mod -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter

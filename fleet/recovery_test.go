@@ -177,7 +177,10 @@ func TestDeletedNamespaceIsCleanedWithItsKey(t *testing.T) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("it is there: %v %v%s", err, ns.Status.Conditions, s.describe(ctx, &v1alpha1.ClusterDeployment{}))
+		if err != nil {
+			return fmt.Errorf("reading the namespace: %w", err)
+		}
+		return fmt.Errorf("it is there, with conditions %v%s", ns.Status.Conditions, s.describe(ctx, &v1alpha1.ClusterDeployment{}))
 	})
 	for i := 1; i <= 3; i++ {
 		lease, err := s.hosts.Ping(t.Context(), s.at(i))
