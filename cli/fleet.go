@@ -52,7 +52,7 @@ func (p *operatorParts) setup(mgr ctrl.Manager) error {
 	runs, clusters := &kube.Signal{}, &kube.Signal{}
 	options := fleet.Options{
 		Controllers: chosenControllers(p.options.controllers), RunChanged: runs, ClusterChanged: clusters,
-		Version: Version, ContentVersion: p.content, Mirrors: p.mirrorURLs,
+		ContentVersion: p.content, Mirrors: p.mirrorURLs,
 	}
 	if p.mirror != nil {
 		options.MirrorCA = func() []byte { return p.mirror.ca.Certificate }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
@@ -28,10 +28,9 @@ type fleetView struct {
 // NewTreeCommand builds slipway tree: fleet, cluster, set, machine, operation, host.
 func NewTreeCommand() *cobra.Command {
 	var (
-		conn   connection
-		out    string
-		allNS  bool
-		latest string
+		conn  connection
+		out   string
+		allNS bool
 	)
 	cmd := &cobra.Command{
 		Use:   "tree [CLUSTER]",
@@ -53,21 +52,26 @@ func NewTreeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if latest, err = latestContent(cmd.Context(), cl); err != nil {
-				return err
-			}
 			only := ""
 			if len(args) == 1 {
 				only = args[0]
 			}
-			branches := view.tree(only, latest)
+			branches := view.tree(only)
 			if only != "" && len(branches) == 0 {
-				return fmt.Errorf("there is no cluster %q in namespace %s: `slipway tree` shows all", only, conn.namespace)
+				return fmt.Errorf("there is no cluster %q%s: `slipway tree -A` shows all", only, inNamespace(ns))
 			}
 			if out == "json" || out == "yaml" {
 				return printObject(cmd.OutOrStdout(), out, branches)
 			}
-			return printTree(cmd.OutOrStdout(), branches)
+			if len(branches) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "there are no machines and no clusters%s: `slipway machine add` approves machines\n", inNamespace(ns))
+			} else if err := printTree(cmd.OutOrStdout(), branches); err != nil {
+				return err
+			}
+			if len(branches) == 0 && view.frozen != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "frozen: "+view.frozen)
+			}
+			return nil
 		},
 	}
 	conn.flags(cmd.Flags())
@@ -77,17 +81,11 @@ func NewTreeCommand() *cobra.Command {
 	return cmd
 }
 
-// latestContent is the newest content version that an operator of this plane announced; empty when none has.
-func latestContent(ctx context.Context, cl client.Reader) (string, error) {
-	var cm corev1.ConfigMap
-	err := cl.Get(ctx, client.ObjectKey{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.OperatorConfigMap}, &cm)
-	if apierrors.IsNotFound(err) {
-		return "", nil
+func inNamespace(ns string) string {
+	if ns == "" {
+		return ""
 	}
-	if err != nil {
-		return "", fmt.Errorf("reading the operator's announcement: %w", err)
-	}
-	return cm.Data["contentVersion"], nil
+	return " in namespace " + ns
 }
 
 // readFleet reads everything of a namespace; of all namespaces when it is empty.
@@ -115,7 +113,7 @@ func readFleet(ctx context.Context, cl client.Reader, namespace string) (*fleetV
 }
 
 // tree makes one branch per namespace; with only, the branch of that cluster alone.
-func (v *fleetView) tree(only, latest string) []branch {
+func (v *fleetView) tree(only string) []branch {
 	var roots []branch
 	for _, ns := range v.namespaces() {
 		root := branch{Name: ns, Ready: markYes}
@@ -125,7 +123,7 @@ func (v *fleetView) tree(only, latest string) []branch {
 			if d.Namespace != ns || (only != "" && d.Name != only) {
 				continue
 			}
-			b := v.deployment(d, latest)
+			b := v.deployment(d)
 			if b.Ready != markYes {
 				root.Ready = b.Ready
 			}
@@ -185,7 +183,7 @@ func (v *fleetView) pool(ns string) []branch {
 	return list
 }
 
-func (v *fleetView) deployment(d *v1alpha1.ClusterDeployment, latest string) branch {
+func (v *fleetView) deployment(d *v1alpha1.ClusterDeployment) branch {
 	b := branch{
 		Name: "ClusterDeployment/" + d.Name, Ready: conditionMark(d.Status.Conditions, v1alpha1.ConditionReady),
 		State: d.Status.State, Age: age(v.now, d.CreationTimestamp.Time), Message: conditionMessage(d.Status.Conditions, v1alpha1.ConditionReady),
@@ -195,7 +193,7 @@ func (v *fleetView) deployment(d *v1alpha1.ClusterDeployment, latest string) bra
 	}
 	for i := range v.clusters {
 		if c := &v.clusters[i]; c.Namespace == d.Namespace && c.Name == d.Name {
-			b.Children = append(b.Children, v.cluster(c, latest))
+			b.Children = append(b.Children, v.cluster(c, d))
 		}
 	}
 	for i := range v.sets {
@@ -207,7 +205,7 @@ func (v *fleetView) deployment(d *v1alpha1.ClusterDeployment, latest string) bra
 	return b
 }
 
-func (v *fleetView) cluster(c *v1alpha1.Cluster, latest string) branch {
+func (v *fleetView) cluster(c *v1alpha1.Cluster, d *v1alpha1.ClusterDeployment) branch {
 	b := branch{
 		Name: "Cluster", Ready: conditionMark(c.Status.Conditions, v1alpha1.ConditionAvailable), Age: age(v.now, c.CreationTimestamp.Time),
 		State: "Unavailable", Message: conditionMessage(c.Status.Conditions, v1alpha1.ConditionAvailable),
@@ -216,8 +214,8 @@ func (v *fleetView) cluster(c *v1alpha1.Cluster, latest string) branch {
 		b.State = "Available"
 		b.Message = fmt.Sprintf("%s, https://%s:%d", c.Status.KubernetesVersion, c.Spec.Endpoint.Name, c.Spec.Endpoint.Port)
 	}
-	if latest != "" && c.Spec.ContentVersion != latest {
-		b.Message += fmt.Sprintf(", content %s (newest %s)", c.Spec.ContentVersion, latest)
+	if behind := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionUpToDate); behind != nil && behind.Status == metav1.ConditionFalse {
+		b.Message += ", " + behind.Message
 	}
 	return b
 }
@@ -287,7 +285,7 @@ func (v *fleetView) operation(o *v1alpha1.Operation) branch {
 		b.Message = conditionMessage(o.Status.Conditions, v1alpha1.ConditionComplete)
 	}
 	if b.State == "" {
-		b.State = string(v1alpha1.OperationPending)
+		b.State = string(phaseOf(o))
 	}
 	for _, h := range o.Status.Hosts {
 		if h.Result == v1alpha1.HostSucceeded {

@@ -146,9 +146,8 @@ func TestUpAndDown(t *testing.T) {
 	if out := s.run("plane", "status"); strings.Count(out, "ready (process") != 3 {
 		t.Errorf("status says: %s", out)
 	}
-	var announced corev1.ConfigMap
-	key := client.ObjectKey{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.OperatorConfigMap}
-	if err := s.client().Get(t.Context(), key, &announced); err != nil {
+	var made corev1.Namespace
+	if err := s.client().Get(t.Context(), client.ObjectKey{Name: v1alpha1.FreezeNamespace}, &made); err != nil {
 		t.Errorf("the operator does not run: %v", err)
 	}
 	s.run("down")

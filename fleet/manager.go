@@ -70,20 +70,11 @@ func slim(in any) (any, error) {
 	return in, nil
 }
 
-// announce writes which version and which content this operator has, for those who want to know who is behind.
-func (d *domain) announce(ctx context.Context) error {
+// prepare makes the namespace of what belongs to no namespace of its own.
+func (d *domain) prepare(ctx context.Context) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.FreezeNamespace}}
 	if err := d.kit.Live.Create(ctx, namespace); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("making namespace %s: %w", v1alpha1.FreezeNamespace, err)
-	}
-	wanted := map[string]string{"contentVersion": d.ContentVersion, "version": d.Version}
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.OperatorConfigMap}, Data: wanted}
-	err := d.kit.Live.Create(ctx, cm)
-	if apierrors.IsAlreadyExists(err) {
-		err = d.kit.Live.Update(ctx, cm)
-	}
-	if err != nil {
-		return fmt.Errorf("announcing the operator in %s/%s: %w", cm.Namespace, cm.Name, err)
 	}
 	return nil
 }

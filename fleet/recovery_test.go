@@ -153,6 +153,16 @@ func TestOperationsOfABackupDoNotRunAgain(t *testing.T) {
 	})
 }
 
+// everyOperation lists the operations of the namespace.
+func (s *sim) everyOperation() []v1alpha1.Operation {
+	s.t.Helper()
+	var ops v1alpha1.OperationList
+	if err := s.client.List(s.t.Context(), &ops, client.InNamespace(s.ns)); err != nil {
+		s.t.Fatal(err)
+	}
+	return ops.Items
+}
+
 func (s *sim) forgetStarts() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -283,6 +293,40 @@ func TestSettingsThatCannotBeBuiltNameTheirFields(t *testing.T) {
 	}
 	if n := s.count(t.Context(), idle); n != 3 {
 		t.Errorf("%d machines are idle, want all 3", n)
+	}
+}
+
+func TestSettingsChangedLaterAreReportedAndNotRolledOut(t *testing.T) {
+	t.Parallel()
+	s := newSim(t)
+	s.machines(3)
+	s.operator()
+	s.idles(3)
+	d := s.deployment("shop", 1)
+	kubetest.Must(t, s.client, d)
+	s.ready("shop", 3)
+	upToDate := func(status metav1.ConditionStatus, reason string) {
+		kubetest.Eventually(t, "UpToDate is "+string(status), func(ctx context.Context) error {
+			if err := s.client.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
+				return err
+			}
+			c := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionUpToDate)
+			if c == nil || c.Status != status || c.Reason != reason || c.ObservedGeneration != d.Generation {
+				return fmt.Errorf("generation %d: %s", d.Generation, s.describe(ctx, d))
+			}
+			return nil
+		})
+	}
+	upToDate(metav1.ConditionTrue, v1alpha1.ReasonAsWanted)
+	n := len(s.everyOperation())
+	kubetest.Change(t, s.client, d, func(d *v1alpha1.ClusterDeployment) {
+		d.Spec.Kubernetes.ComponentConfigs = &v1alpha1.ComponentConfigs{Kubelet: &runtime.RawExtension{Raw: []byte(`{"maxPods":200}`)}}
+	})
+	upToDate(metav1.ConditionFalse, v1alpha1.ReasonSettingsChanged)
+	kubetest.Change(t, s.client, d, func(d *v1alpha1.ClusterDeployment) { d.Spec.Kubernetes.ComponentConfigs = nil })
+	upToDate(metav1.ConditionTrue, v1alpha1.ReasonAsWanted)
+	if after := len(s.everyOperation()); n == 0 || after != n {
+		t.Errorf("%d operations after the change, %d before: nothing may be rolled out", after, n)
 	}
 }
 

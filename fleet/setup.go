@@ -47,8 +47,8 @@ type Options struct {
 	Connector remote.Connector
 	// RunChanged and ClusterChanged carry what executor and connector tell in OnChange: give them Send.
 	RunChanged, ClusterChanged *kube.Signal
-	// Version is that of the program, ContentVersion that of the playbooks that it carries.
-	Version, ContentVersion string
+	// ContentVersion is the newest version of the playbooks that the program carries.
+	ContentVersion string
 	// Releases gives what can be installed now: asked often, must be cheap.
 	Releases func() []Release
 	// Mirrors gives the URLs of bundle servers in the order to try them, MirrorCA the PEM of their authority.
@@ -138,7 +138,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err := count(metrics.Registry, mgr.GetClient()); err != nil {
 		return fmt.Errorf("registering metrics of the fleet: %w", err)
 	}
-	return mgr.Add(manager.RunnableFunc(d.announce))
+	return mgr.Add(manager.RunnableFunc(d.prepare))
 }
 
 func (o *Options) complete() {

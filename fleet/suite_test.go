@@ -124,7 +124,7 @@ func (s *sim) operator() (stop func()) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o.RunChanged, o.ClusterChanged, o.Version, o.ContentVersion, o.Releases = run, nodes, "test", contentVersion, releases
+	o.RunChanged, o.ClusterChanged, o.ContentVersion, o.Releases = run, nodes, contentVersion, releases
 	o.Limits = plan.Limits{RetrySeconds: 1, UnreachableSeconds: 2}
 	o.RenderAddon = func(*v1alpha1.ClusterDeployment, fleet.Release, v1alpha1.Addon) ([]unstructured.Unstructured, string, error) {
 		return nil, "sha256:" + strings.Repeat("0", 64), nil

@@ -96,6 +96,8 @@ func TestOperatorDies(t *testing.T) {
 	e.approve()
 	e.killAtEach([]moment{machineIn(v1alpha1.MachineInspecting)}, 0, func() bool { return machineIn(v1alpha1.MachineIdle).now(e) == nil })
 	e.allIdle(shortTime)
+	backup := filepath.Join(e.home, "idle.backup")
+	e.slipway("plane", "backup", "--file", backup)
 
 	e.slipway("cluster", "create", "shop", "--workers", "1", "--profile", "lab")
 	ready := func() bool { return e.isReady("shop") }
@@ -106,6 +108,7 @@ func TestOperatorDies(t *testing.T) {
 	e.slipway("cluster", "scale", "shop", "--replicas", "2")
 	e.killAtEach([]moment{operationAt(v1alpha1.EntryScale, 0), operationAt(v1alpha1.EntryScale, 8)}, 1, ready)
 	e.ready(scaleTime, "shop")
+	t.Run("an operator from an old backup touches nothing", func(t *testing.T) { oldOperatorTouchesNothing(t, e, backup) })
 
 	e.slipway("cluster", "scale", "shop", "--replicas", "1")
 	e.killAtEach([]moment{machineIn(v1alpha1.MachineDraining), machineIn(v1alpha1.MachineRemoving), machineIn(v1alpha1.MachineCleaning)}, 1, ready)
@@ -123,6 +126,48 @@ func TestOperatorDies(t *testing.T) {
 	}
 	if twice := changedTwice(t, e.home, e.operations()); len(twice) > 0 {
 		t.Errorf("tasks that changed a host more than once:\n%s", strings.Join(twice, "\n"))
+	}
+}
+
+// oldOperatorTouchesNothing brings back an operator for which all machines of the cluster are idle: the stamps on the hosts tell
+// it otherwise, and a cluster that it is asked for does not begin.
+func oldOperatorTouchesNothing(t *testing.T, e *env, backup string) {
+	old := e.restored(backup)
+	old.slipway("cluster", "create", "other", "--workers", "1", "--profile", "lab", "--pod-cidr", "10.230.0.0/16", "--service-cidr", "10.231.0.0/16")
+	refusal := "which this operator does not know"
+	old.eventually(shortTime, "each host is refused because its stamp is not known", func() error {
+		refused := map[string]string{}
+		for _, m := range old.machines() {
+			refused[m.Name] = conditionText(m.Status.Conditions, v1alpha1.ConditionInspected)
+		}
+		for _, o := range old.operations() {
+			for _, h := range o.Status.Hosts {
+				if h.Message != "" {
+					refused[h.Machine] = h.Message
+				}
+			}
+		}
+		for name, why := range refused {
+			if !strings.Contains(why, refusal) {
+				return fmt.Errorf("%s: %s", name, why)
+			}
+		}
+		return nil
+	})
+	for _, o := range old.operations() {
+		for _, h := range o.Status.Hosts {
+			if h.Done != nil && *h.Done > 0 {
+				t.Errorf("operation %s did %d tasks on %s: the operator from the backup must not touch the hosts", o.Name, *h.Done, h.Machine)
+			}
+		}
+	}
+	if tree := old.slipway("tree"); !strings.Contains(tree, refusal) {
+		t.Errorf("the tree does not say why nothing begins:\n%s", tree)
+	}
+	old.kill()
+	e.ready(shortTime, "shop")
+	if nodes := e.nodes("shop"); len(nodes) != 3 {
+		t.Errorf("ready nodes: %v; want three", nodes)
 	}
 }
 

@@ -43,6 +43,7 @@ type env struct {
 	t        *testing.T
 	home     string
 	bin      string
+	mirror   string // port of the mirror on the lab's gateway
 	lab      *lab.Lab
 	client   client.WithWatch
 	mu       sync.Mutex
@@ -61,7 +62,7 @@ func newEnv(t *testing.T, name string, spec lab.Spec) *env {
 	if _, err := os.Stat(bin); err != nil {
 		t.Fatalf("bin/slipway is missing (make build): %v", err)
 	}
-	e := &env{t: t, bin: bin, home: t.TempDir()}
+	e := &env{t: t, bin: bin, mirror: "8443", home: t.TempDir()}
 	e.lab, err = lab.New(lab.Options{Name: name, Home: e.home, RelayCommand: []string{bin, "lab", "relay"}})
 	if err != nil {
 		t.Fatal(err)
@@ -74,14 +75,29 @@ func newEnv(t *testing.T, name string, spec lab.Spec) *env {
 	if err := e.lab.Create(t.Context(), spec); err != nil {
 		t.Fatalf("booting the machines: %v", err)
 	}
-	e.log, err = os.Create(filepath.Join(e.home, "operator.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.report)
-	t.Cleanup(e.stop)
-	e.start()
+	e.run()
 	return e
+}
+
+// run starts the operator for the first time, and stops it when the test ends.
+func (e *env) run() {
+	e.t.Helper()
+	var err error
+	if e.log, err = os.Create(filepath.Join(e.home, "operator.log")); err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(e.report)
+	e.t.Cleanup(e.stop)
+	e.start()
+}
+
+// restored starts a second operator beside this one, with a plane made from a backup of it.
+func (e *env) restored(backup string) *env {
+	e.t.Helper()
+	other := &env{t: e.t, bin: e.bin, mirror: "9443", home: e.t.TempDir(), lab: e.lab}
+	other.slipway("plane", "restore", "--file", backup)
+	other.run()
+	return other
 }
 
 // report prints what helps to understand a failure.
@@ -102,7 +118,7 @@ func (e *env) start() {
 	e.t.Helper()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	cmd := exec.Command(e.bin, "up", "--mirror-listen", e.lab.Gateway()+":8443", "--dir", e.home)
+	cmd := exec.Command(e.bin, "up", "--mirror-listen", e.lab.Gateway()+":"+e.mirror, "--dir", e.home)
 	cmd.Env = append(os.Environ(), "SLIPWAY_HOME="+e.home)
 	cmd.Stdout, cmd.Stderr = e.log, e.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

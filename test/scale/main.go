@@ -37,7 +37,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.slipway, "slipway", "bin/slipway", "the program under test")
 	flag.StringVar(&s.binaries, "binaries", os.Getenv("SLIPWAY_BINARIES"), "directory with etcd, kube-apiserver and kube-controller-manager (default: built and cached)")
-	flag.StringVar(&s.cases, "cases", "a,b", "which cases to measure: a (50 x 3, twice), b (200 x 100), or CLUSTERSxMACHINES such as 20x50")
+	flag.StringVar(&s.cases, "cases", "a,b,add", "which cases to measure: a (50 x 3, twice), b (200 x 100), add (machines added to 10 and to 1,000), or CLUSTERSxMACHINES such as 20x50")
 	flag.DurationVar(&s.latency, "latency", 2*time.Second, "how long each simulated playbook takes")
 	flag.DurationVar(&s.window, "window", 2*time.Minute, "how long the steady state is watched")
 	flag.StringVar(&s.keep, "keep", "", "directory to keep the operator's log in")
@@ -66,19 +66,37 @@ func run(ctx context.Context, s settings) (missed int, err error) {
 		defer f.Close()
 		out = io.MultiWriter(os.Stdout, f)
 	}
+	var first *result
 	for _, name := range strings.Split(s.cases, ",") {
 		c, err := caseOf(name)
 		if err != nil {
 			return missed, err
 		}
-		r, err := measure(ctx, s, c)
+		err = onPlane(ctx, s, c, func(ctx context.Context, b *bench) error {
+			if name == adding {
+				r, err := b.measureAdding(ctx)
+				missed += r.print(out)
+				return err
+			}
+			r, err := b.measure(ctx)
+			if err != nil {
+				return err
+			}
+			if r.than = first; first == nil {
+				first = r
+			}
+			missed += r.print(out)
+			return nil
+		})
 		if err != nil {
 			return missed, fmt.Errorf("measuring case %s: %w", name, err)
 		}
-		missed += r.print(out)
 	}
 	return missed, nil
 }
+
+// adding is the case that adds machines to clusters that exist.
+const adding = "add"
 
 // scenario is one fleet: so many clusters of so many machines, in rounds.
 type scenario struct {
@@ -105,8 +123,11 @@ func caseOf(name string) (scenario, error) {
 		return scenario{name: "b", rounds: 1, clusters: 200, machines: 100, bars: bars{seconds: 1800, rssMiB: 400, steadyPercent: 5}}, nil
 	}
 	c := scenario{name: name, rounds: 1}
+	if name == adding {
+		return c, nil
+	}
 	if n, err := fmt.Sscanf(name, "%dx%d", &c.clusters, &c.machines); n != 2 || err != nil || c.clusters < 1 || c.machines < 3 {
-		return c, fmt.Errorf("there is no case %q: a, b, or CLUSTERSxMACHINES with at least 3 machines", name)
+		return c, fmt.Errorf("there is no case %q: a, b, add, or CLUSTERSxMACHINES with at least 3 machines", name)
 	}
 	return c, nil
 }
@@ -121,21 +142,21 @@ type bench struct {
 	watch    *states
 }
 
-// measure runs one case on a plane of its own.
-func measure(ctx context.Context, s settings, c scenario) (r *result, err error) {
+// onPlane measures one case on a plane of its own.
+func onPlane(ctx context.Context, s settings, c scenario, measure func(context.Context, *bench) error) (err error) {
 	dir, err := os.MkdirTemp("", "slipway-scale-")
 	if err != nil {
-		return nil, fmt.Errorf("making a directory: %w", err)
+		return fmt.Errorf("making a directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{settings: s, scenario: c}
 	find, err := programs(s)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.plane, err = plane.Start(ctx, plane.Options{Dir: filepath.Join(dir, "plane"), Binaries: find, CRDs: charts.CRDs})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -144,18 +165,18 @@ func measure(ctx context.Context, s settings, c scenario) (r *result, err error)
 	}()
 	scheme, err := fleet.Scheme()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if b.client, err = client.NewWithWatch(b.plane.Config(), client.Options{Scheme: scheme}); err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
+		return fmt.Errorf("making a client: %w", err)
 	}
 	if b.operator, err = startOperator(s, dir, b.plane.Kubeconfig()); err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, b.operator.stop()) }()
 	ctx, cancel := context.WithCancel(ctx) // ends the watch of the deployments before the plane stops
 	defer cancel()
-	return b.measure(ctx)
+	return measure(ctx, b)
 }
 
 // programs finds the programs of the plane.

@@ -42,6 +42,7 @@ type result struct {
 	steady    phase
 	deletion  phase
 	peak, api float64 // MiB
+	than      *result // the case that a machine must not cost more than; nil: none
 }
 
 // sample is the state of all counters at one moment.
@@ -62,7 +63,7 @@ func (b *bench) sample(ctx context.Context) (s sample, err error) {
 	if s.api, err = cpuSeconds(pid); err != nil {
 		return s, err
 	}
-	s.writes, err = readWrites(ctx, b.plane.Config())
+	s.writes, err = readRequests(ctx, b.plane.Config(), writing)
 	s.at = time.Now()
 	return s, err
 }
@@ -179,16 +180,17 @@ func (b *bench) addMachines(ctx context.Context, n int) error {
 }
 
 func (b *bench) create(ctx context.Context, round int) error {
-	err := each(b.clusters, func(i int) error { return b.client.Create(ctx, b.deployment(round, i)) })
+	err := each(b.clusters, func(i int) error { return b.client.Create(ctx, deployment(clusterName(round, i), b.machines)) })
 	if err != nil {
 		return err
 	}
 	return b.watch.wait(ctx, (round+1)*b.clusters, func(s string) bool { return s == plan.StateAvailable })
 }
 
+func clusterName(round, i int) string { return fmt.Sprintf("c%d-%03d", round, i) }
+
 // deployment is a cluster of one control plane, one etcd machine, and workers.
-func (b *bench) deployment(round, i int) *v1alpha1.ClusterDeployment {
-	name := fmt.Sprintf("c%d-%03d", round, i)
+func deployment(name string, machines int) *v1alpha1.ClusterDeployment {
 	return &v1alpha1.ClusterDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.ClusterDeploymentSpec{
@@ -198,7 +200,7 @@ func (b *bench) deployment(round, i int) *v1alpha1.ClusterDeployment {
 			APIEndpoint:  v1alpha1.APIEndpoint{Type: v1alpha1.EndpointDirect, Name: "api." + name + ".example", Port: 6443},
 			ControlPlane: v1alpha1.ControlPlane{Replicas: 1},
 			Addons:       []v1alpha1.Addon{{Name: "coredns"}},
-			Workers:      []v1alpha1.WorkerSet{{Name: "general", Replicas: ptr.To(int32(b.machines - 2))}},
+			Workers:      []v1alpha1.WorkerSet{{Name: "general", Replicas: ptr.To(int32(machines - 2))}},
 		},
 	}
 }
@@ -237,7 +239,7 @@ func (b *bench) wait(ctx context.Context) error {
 
 func (b *bench) delete(ctx context.Context, total int) error {
 	for round := range b.rounds {
-		err := each(b.clusters, func(i int) error { return b.client.Delete(ctx, b.deployment(round, i)) })
+		err := each(b.clusters, func(i int) error { return b.client.Delete(ctx, deployment(clusterName(round, i), b.machines)) })
 		if err != nil {
 			return err
 		}

@@ -19,17 +19,7 @@ func (r *result) print(w io.Writer) (missed int) {
 	fmt.Fprintf(w, "\nPeak resident size: operator %.0f MiB, API server %.0f MiB. Steady state over %s: %.2f %% of one core.\n", r.peak, r.api, r.window, r.steadyPercent())
 	r.printWrites(w)
 	fmt.Fprintf(w, "\n| bar | limit | measured | |\n|---|---|---|---|\n")
-	check := func(name string, limit, got float64, unit string) {
-		if limit == 0 {
-			return
-		}
-		verdict := "held"
-		if got > limit {
-			verdict = "**missed**"
-			missed++
-		}
-		fmt.Fprintf(w, "| %s | %.4g %s | %.4g %s | %s |\n", name, limit, unit, got, unit, verdict)
-	}
+	check := func(name string, limit, got float64, unit string) { missed += bar(w, name, limit, got, unit) }
 	for _, p := range r.rounds {
 		check("time, "+p.name, r.bars.seconds, p.seconds, "s")
 		check("operator CPU per cluster, "+p.name, r.bars.cpuPerCluster, p.operator/float64(p.clusters), "s")
@@ -40,6 +30,11 @@ func (r *result) print(w io.Writer) (missed int) {
 	}
 	check("operator's peak size", r.bars.rssMiB, r.peak, "MiB")
 	check("steady state, part of a core", r.bars.steadyPercent, r.steadyPercent(), "%")
+	if r.than != nil {
+		last, first := r.rounds[len(r.rounds)-1], r.than.rounds[0]
+		check("operator CPU per machine, no more than in case "+r.than.name, first.operator/float64(first.machines), last.operator/float64(last.machines), "s")
+		check("API writes per machine, no more than in case "+r.than.name, float64(first.writes.total())/float64(first.machines), float64(last.writes.total())/float64(last.machines), "")
+	}
 	if r.bars.seconds > 0 {
 		created := 0.0
 		for _, p := range r.rounds {
@@ -61,4 +56,17 @@ func (r *result) printWrites(w io.Writer) {
 		n := float64(sums[k])
 		fmt.Fprintf(w, "| %s | %s | %d | %.2f | %.2f |\n", k.resource, k.verb, sums[k], n/float64(p.clusters), n/float64(p.machines))
 	}
+}
+
+// bar writes a line about one bar and says whether it was missed; a limit of 0 is none.
+func bar(w io.Writer, name string, limit, got float64, unit string) (missed int) {
+	if limit == 0 {
+		return 0
+	}
+	verdict := "held"
+	if got > limit {
+		verdict, missed = "**missed**", 1
+	}
+	fmt.Fprintf(w, "| %s | %.4g %s | %.4g %s | %s |\n", name, limit, unit, got, unit, verdict)
+	return missed
 }

@@ -28,8 +28,14 @@ type writes map[write]int
 // counted are the resources that the operator writes. Leases and the objects of other controllers are not among them.
 var counted = []string{"clusterdeployments", "clusters", "machinesets", "machines", "operations", "secrets", "events", "configmaps", "namespaces"}
 
-// readWrites reads the counters of the API server.
-func readWrites(ctx context.Context, config *rest.Config) (writes, error) {
+// Verbs of requests as the API server counts them. Watches are not among them: they are opened once.
+var (
+	writing = []string{"POST", "PUT", "PATCH", "APPLY", "DELETE"}
+	calling = append([]string{"GET", "LIST"}, writing...)
+)
+
+// readRequests reads the counters of the API server for these verbs.
+func readRequests(ctx context.Context, config *rest.Config, verbs []string) (writes, error) {
 	transport, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("reaching the API server: %w", err)
@@ -55,7 +61,7 @@ func readWrites(ctx context.Context, config *rest.Config) (writes, error) {
 	out := writes{}
 	for _, m := range families["apiserver_request_total"].GetMetric() {
 		verb, resource := label(m, "verb"), label(m, "resource")
-		if !slices.Contains([]string{"POST", "PUT", "PATCH", "APPLY", "DELETE"}, verb) || !slices.Contains(counted, resource) {
+		if !slices.Contains(verbs, verb) || !slices.Contains(counted, resource) {
 			continue
 		}
 		if sub := label(m, "subresource"); sub != "" {

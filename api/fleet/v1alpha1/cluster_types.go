@@ -39,6 +39,12 @@ type ClusterSpec struct {
 	// +kubebuilder:validation:MinLength=71
 	// +kubebuilder:validation:MaxLength=71
 	BundleDigest string `json:"bundleDigest,omitempty"`
+	// settingsDigest is the digest of the settings of components that the nodes were built with. Later changes of them show in UpToDate of the deployment.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	SettingsDigest string `json:"settingsDigest,omitempty"`
 	// uid identifies the cluster on its hosts. It stays when the object is restored from a backup.
 	// +required
 	// +kubebuilder:validation:MinLength=1

@@ -20,6 +20,8 @@ const (
 	ConditionSpecValid = "SpecValid"
 	// ConditionProgressing of a ClusterDeployment: the way to the wanted state is free; False names what holds it and who must act.
 	ConditionProgressing = "Progressing"
+	// ConditionUpToDate of a ClusterDeployment: its nodes have the settings that are written and the newest content. Nothing is rolled out by itself.
+	ConditionUpToDate = "UpToDate"
 	// ConditionInstalled of a Cluster: its control plane was built.
 	ConditionInstalled = "Installed"
 	// ConditionVerified of a Cluster: the last verify operation passed.
@@ -56,6 +58,10 @@ const (
 	ReasonScaling = "Scaling"
 	// ReasonInvalidSpec surfaces when the settings cannot be built; the message holds the path of each field.
 	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonSettingsChanged surfaces when settings of components were changed after the nodes had been built.
+	ReasonSettingsChanged = "SettingsChanged"
+	// ReasonContentBehind surfaces when the operator has newer content than the cluster was built with.
+	ReasonContentBehind = "ContentBehind"
 	// ReasonUnknownContent surfaces when the operator does not carry the wanted content version.
 	ReasonUnknownContent = "UnknownContent"
 	// ReasonTooFewMachines surfaces when the pool has too few machines that fit; the message says why the others do not.

@@ -51,8 +51,6 @@ const (
 	OverrideAnnotation = "fleet.slipway.dev/override"
 	// FreezeConfigMap is the name of the ConfigMap in FreezeNamespace that stops every start of anything, everywhere.
 	FreezeConfigMap = "slipway-freeze"
-	// OperatorConfigMap is the ConfigMap in FreezeNamespace in which the operator announces its contentVersion and version.
-	OperatorConfigMap = "slipway-operator"
-	// FreezeNamespace is the namespace of FreezeConfigMap and OperatorConfigMap.
+	// FreezeNamespace is the namespace of FreezeConfigMap.
 	FreezeNamespace = "slipway-system"
 )

@@ -3,13 +3,16 @@ package clusterdeployment
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/fleet/controller/view"
+	"github.com/slipway-dev/slipway/fleet/plan"
 	"github.com/slipway-dev/slipway/kube"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,7 +39,8 @@ func (r *Reconciler) ensureCluster(ctx context.Context, s *scope) (kube.Result, 
 		ObjectMeta: objectMeta(d, d.Name, map[string]string{v1alpha1.ClusterLabel: d.Name}),
 		Spec: v1alpha1.ClusterSpec{
 			ContentVersion: s.release.ContentVersion, BundleDigest: s.release.BundleDigest, UID: uid,
-			Endpoint: v1alpha1.Endpoint{Name: d.Spec.APIEndpoint.Name, Port: d.Spec.APIEndpoint.Port},
+			SettingsDigest: plan.SettingsDigest(d.Spec),
+			Endpoint:       v1alpha1.Endpoint{Name: d.Spec.APIEndpoint.Name, Port: d.Spec.APIEndpoint.Port},
 		},
 	}
 	if err := r.Kit.Create(ctx, cluster); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -45,6 +49,18 @@ func (r *Reconciler) ensureCluster(ctx context.Context, s *scope) (kube.Result, 
 	r.Kit.Point("clusterdeployment.cluster-made")
 	r.Kit.Event(d, corev1.EventTypeNormal, "ClusterMade", "Build", fmt.Sprintf("built with content %s and bundle %s", s.release.ContentVersion, s.release.Manifest.Kubernetes))
 	return kube.Result{}, nil
+}
+
+// record keeps the Cluster's digest of settings in step until the cluster is installed: what failed with settings that were
+// wrong is built with those that were mended. A run that is at work was given the settings of its start.
+func (r *Reconciler) record(ctx context.Context, s *scope) (kube.Result, error) {
+	c := s.seen.Object
+	wanted := plan.SettingsDigest(s.deployment.Spec)
+	working := func(op v1alpha1.Operation) bool { return op.Status.Phase == v1alpha1.OperationRunning }
+	if c == nil || c.Spec.SettingsDigest == wanted || meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionInstalled) || slices.ContainsFunc(s.seen.Operations, working) {
+		return kube.Result{}, nil
+	}
+	return kube.Result{}, kube.Spec(ctx, r.Kit, c.DeepCopy(), func(c *v1alpha1.Cluster) { c.Spec.SettingsDigest = wanted })
 }
 
 // uid is the identity that is stamped on hosts. Machines that are claimed already name it: then the Cluster was lost,

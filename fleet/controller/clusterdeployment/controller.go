@@ -82,7 +82,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (ctrl
 	}
 	patch := kube.NewPatch(r.Kit, d, func(d *v1alpha1.ClusterDeployment) any { return &d.Status })
 	s := &scope{deployment: d}
-	phases := []kube.Phase[scope]{r.hold, r.validate, r.ensureCluster, r.ensureSets, r.observe}
+	phases := []kube.Phase[scope]{r.hold, r.validate, r.ensureCluster, r.ensureSets, r.observe, r.record}
 	if !d.DeletionTimestamp.IsZero() {
 		phases = []kube.Phase[scope]{r.observe, r.takeDown}
 	}

@@ -2,6 +2,7 @@ package clusterdeployment
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/fleet/plan"
@@ -23,6 +24,7 @@ func (r *Reconciler) status(s *scope, err error) {
 	setAvailable(s)
 	setMachinesClaimed(s)
 	setProgressing(s)
+	setUpToDate(s, r.View.Content.Version)
 	setReady(s)
 	d.Status.State = s.plan.State
 	if d.Status.State == plan.StateAvailable && meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) {
@@ -136,6 +138,30 @@ func setProgressing(s *scope) {
 		status = metav1.ConditionFalse
 	}
 	kube.Set(&d.Status.Conditions, d.Generation, v1alpha1.ConditionProgressing, status, s.plan.Reason, s.plan.Message)
+}
+
+// setUpToDate says whether the nodes have what is written and what the operator has. It changes nothing: rolling out is
+// for a person to start.
+func setUpToDate(s *scope, newest string) {
+	d, c := s.deployment, s.seen.Object
+	if c == nil || !d.DeletionTimestamp.IsZero() {
+		return
+	}
+	var behind []string
+	reason := v1alpha1.ReasonAsWanted
+	if newest != "" && c.Spec.ContentVersion != newest {
+		reason = v1alpha1.ReasonContentBehind
+		behind = append(behind, fmt.Sprintf("content %s (newest %s)", c.Spec.ContentVersion, newest))
+	}
+	if c.Spec.SettingsDigest != "" && c.Spec.SettingsDigest != plan.SettingsDigest(d.Spec) && meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionInstalled) {
+		reason = v1alpha1.ReasonSettingsChanged
+		behind = append(behind, "settings of components were changed after the cluster was built: only machines that join from now on get them")
+	}
+	if len(behind) == 0 {
+		kube.True(&d.Status.Conditions, d.Generation, v1alpha1.ConditionUpToDate, reason, "nodes have the settings that are written and the newest content")
+		return
+	}
+	kube.False(&d.Status.Conditions, d.Generation, v1alpha1.ConditionUpToDate, reason, strings.Join(behind, "; "))
 }
 
 func setReady(s *scope) {
