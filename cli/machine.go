@@ -45,7 +45,11 @@ func newMachineListCommand() *cobra.Command {
 				return fmt.Errorf("listing the machines of %s: %w", conn.namespace, err)
 			}
 			if out == "json" || out == "yaml" {
-				return printObject(cmd.OutOrStdout(), out, list)
+				return printKind(cmd.OutOrStdout(), out, &list)
+			}
+			if len(list.Items) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "there are no machines in namespace %s: `slipway machine add` approves some\n", conn.namespace)
+				return nil
 			}
 			return printMachines(cmd.OutOrStdout(), list.Items, out == "wide", time.Now())
 		},
@@ -73,11 +77,11 @@ func printMachines(w io.Writer, machines []v1alpha1.Machine, wide bool, now time
 		}
 		row := []string{m.Name, string(m.Status.Phase), conditionMark(m.Status.Conditions, v1alpha1.ConditionReady), cluster, m.Spec.Address, age(now, m.CreationTimestamp.Time)}
 		if wide {
-			facts := m.Status.Facts
-			if facts == nil {
-				facts = &v1alpha1.MachineFacts{}
+			os, cpus, memory := "", "", ""
+			if facts := m.Status.Facts; facts != nil {
+				os, cpus, memory = facts.OS, fmt.Sprint(facts.CPUs), fmt.Sprintf("%.1f GiB", float64(facts.MemoryBytes)/(1<<30))
 			}
-			row = append(row, facts.OS, fmt.Sprint(facts.CPUs), fmt.Sprintf("%.1f GiB", float64(facts.MemoryBytes)/(1<<30)), m.Spec.Site, m.Spec.FailureDomain)
+			row = append(row, os, cpus, memory, m.Spec.Site, m.Spec.FailureDomain)
 		}
 		fmt.Fprintln(t, strings.Join(append(row, firstLine(message)), "\t"))
 	}
@@ -102,7 +106,7 @@ func newMachineInspectCommand() *cobra.Command {
 				return err
 			}
 			if out == "json" || out == "yaml" {
-				return printObject(cmd.OutOrStdout(), out, m)
+				return printKind(cmd.OutOrStdout(), out, m)
 			}
 			return printMachine(cmd.OutOrStdout(), m)
 		},
@@ -147,7 +151,7 @@ func printMachine(w io.Writer, m *v1alpha1.Machine) error {
 	}
 	printFacts(line, m.Status.Facts)
 	for _, c := range m.Status.Conditions {
-		line(c.Type, fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message))
+		line(c.Type, fmt.Sprintf("%s %s: %s", c.Status, c.Reason, strings.ReplaceAll(c.Message, "\n", "\n\t")))
 	}
 	return t.Flush()
 }
