@@ -47,6 +47,10 @@ test: packages build ## Unit tests and those with a real API server
 test-all: packages build bundle verify ## Everything that CI proves: root, practice machines, real kubelets
 	go run ./test/suite $(SUITES)
 
+.PHONY: test-long
+test-long: packages build bundle ## Hours: random kills, single entry points; SHARD=i/n for a part, SEED=n to repeat
+	SHARD='$(SHARD)' SEED='$(SEED)' go run ./test/suite long
+
 .PHONY: e2e
 e2e: packages build bundle ## The end-to-end flows alone; SCENARIO=name for one
 	go test -tags lab -count=1 -timeout 60m -v $(if $(SCENARIO),-run '$(SCENARIO)') ./test/e2e/...
