@@ -125,3 +125,21 @@ func TestLabExecExitsAsTheCommand(t *testing.T) {
 		})
 	}
 }
+
+func TestMachineAddTakesWhatLabMachinesPrints(t *testing.T) {
+	out, err := runLab(t, labHome(t), "machines", "dev", "-o", "yaml", "-n", "harbor", "--labels", "pool=general")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := machinesFromYAML([]byte(out), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range objects {
+		names = append(names, o.GetNamespace()+" "+describe(o))
+	}
+	if got, want := strings.Join(names, ", "), "harbor secret dev-ssh, harbor machine dev-m1, harbor machine dev-m2"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +28,9 @@ var machineColumns = []string{"name", "address", "port", "user", "key", "bastion
 // machinesFromCSV reads one machine a line; what a line leaves open comes from the defaults. Every line that cannot be
 // used is named, not the first alone.
 func machinesFromCSV(text []byte, defaults v1alpha1.Machine) ([]client.Object, error) {
+	if !utf8.Valid(text) {
+		return nil, errors.New("the file is not UTF-8: save it as such")
+	}
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	r.TrimLeadingSpace, r.Comment = true, '#'
 	columns, err := r.Read()
@@ -147,8 +151,8 @@ func setColumn(m *v1alpha1.Machine, column, value string) error {
 }
 
 func parsePort(s string) (int32, error) {
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 1 || n > 65535 {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
 		return 0, fmt.Errorf("port %q must be a number from 1 to 65535", s)
 	}
 	return int32(n), nil
@@ -161,21 +165,23 @@ func parseBastion(s string) (*v1alpha1.Bastion, error) {
 	if user, after, ok := strings.Cut(rest, "@"); ok {
 		b.User, rest = user, after
 	}
-	bare := strings.TrimSuffix(strings.TrimPrefix(rest, "["), "]")
-	if net.ParseIP(bare) == nil && strings.Contains(rest, ":") {
+	if inner, ok := strings.CutPrefix(rest, "["); ok && strings.HasSuffix(inner, "]") && net.ParseIP(strings.TrimSuffix(inner, "]")) != nil {
+		rest = strings.TrimSuffix(inner, "]")
+	}
+	if net.ParseIP(rest) == nil && strings.Contains(rest, ":") {
 		host, port, err := net.SplitHostPort(rest)
 		if err != nil {
-			return nil, fmt.Errorf("bastion %q: write user@address:port, an IPv6 address as [address]", s)
+			return nil, fmt.Errorf("bastion %q: write user@address:port, an IPv6 address as [address]:port", s)
 		}
 		if b.Port, err = parsePort(port); err != nil {
 			return nil, fmt.Errorf("bastion %q: %w", s, err)
 		}
-		bare = host
+		rest = host
 	}
-	if bare == "" || b.User == "" {
+	if rest == "" || b.User == "" || strings.ContainsAny(rest, "[]") {
 		return nil, fmt.Errorf("bastion %q: write user@address:port", s)
 	}
-	b.Address = bare
+	b.Address = rest
 	return b, nil
 }
 
