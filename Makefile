@@ -64,7 +64,7 @@ bench: bench-cluster bench-scale ## All benchmarks
 
 .PHONY: bench-cluster
 bench-cluster: packages build bundle ## Time to cluster and to join, against a shell script on the same machines
-	go test -tags lab -run "^$$" -bench BenchmarkCreate -benchtime 2x -timeout 60m ./ansible
+	go test -tags lab -run "^$$" -bench BenchmarkCreate -benchtime 3x -timeout 60m ./ansible
 
 .PHONY: bench-scale
 bench-scale: packages build ## 50 x 3 and 200 x 100 simulated machines: time, CPU, memory, API writes

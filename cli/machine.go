@@ -90,13 +90,20 @@ func printMachines(w io.Writer, machines []v1alpha1.Machine, wide bool, now time
 
 func newMachineInspectCommand() *cobra.Command {
 	var (
-		conn connection
-		out  string
+		conn  connection
+		out   string
+		again bool
 	)
 	cmd := &cobra.Command{
 		Use: "inspect NAME", Short: "Show what is known of one machine: facts, conditions, claim",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if again {
+				return patchMachine(cmd, &conn, args[0], func(m *v1alpha1.Machine) string {
+					askForInspection(m)
+					return "inspected again now: `slipway machine inspect " + m.Name + "` shows what was found"
+				})
+			}
 			cl, err := conn.client()
 			if err != nil {
 				return err
@@ -113,8 +120,17 @@ func newMachineInspectCommand() *cobra.Command {
 	}
 	conn.flags(cmd.Flags())
 	outputFlag(cmd, &out, "json", "yaml")
+	cmd.Flags().BoolVar(&again, "again", false, "ask the operator to look at the host now instead of at its next round")
 	cmd.ValidArgsFunction = conn.names(machineNames)
 	return cmd
+}
+
+// askForInspection lets the operator look at the host at once.
+func askForInspection(m *v1alpha1.Machine) {
+	if m.Annotations == nil {
+		m.Annotations = map[string]string{}
+	}
+	m.Annotations[v1alpha1.InspectAnnotation] = time.Now().UTC().Format(time.RFC3339Nano)
 }
 
 func getMachine(ctx context.Context, cl client.Reader, namespace, name string) (*v1alpha1.Machine, error) {
@@ -215,10 +231,7 @@ func newMachineReleaseCommand() *cobra.Command {
 				if newKey {
 					m.Spec.HostKey = ""
 				}
-				if m.Annotations == nil {
-					m.Annotations = map[string]string{}
-				}
-				m.Annotations[v1alpha1.InspectAnnotation] = time.Now().UTC().Format(time.RFC3339)
+				askForInspection(m)
 				return "released; it is inspected now"
 			})
 		},
