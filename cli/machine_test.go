@@ -79,6 +79,7 @@ func TestMachineCommands(t *testing.T) {
 			{name: "prints an empty list for programs", line: "machine list -n harbor -o json"},
 			{name: "inspects a machine at work", line: "machine inspect w1"},
 			{name: "inspects one that is ill", line: "machine inspect w3"},
+			{name: "asks for another look at the host", line: "machine inspect idle1 --again"},
 			{name: "inspects one behind a bastion, in quarantine", line: "machine inspect noisy"},
 			{name: "prints it whole", line: "machine inspect noisy -o yaml"},
 			{name: "refuses a machine that there is not", line: "machine inspect w9"},
