@@ -78,7 +78,7 @@ generate: ## Generate deep copies, CRDs and the API reference
 
 .PHONY: lint
 lint: $(LINTER) ## Go lint (allow-list), Ansible lint (production profile), shellcheck
-	$(LINTER) run ./...
+	$(LINTER) run --allow-parallel-runners ./...
 	shellcheck $(filter-out %.yaml,$(wildcard hack/*)) .ci/run ansible/fence/fence ansible/lint
 	ansible/lint
 
