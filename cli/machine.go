@@ -75,7 +75,7 @@ func printMachines(w io.Writer, machines []v1alpha1.Machine, wide bool, now time
 		if conditionMark(m.Status.Conditions, v1alpha1.ConditionReady) == markYes {
 			message = ""
 		}
-		row := []string{m.Name, string(m.Status.Phase), conditionMark(m.Status.Conditions, v1alpha1.ConditionReady), cluster, m.Spec.Address, age(now, m.CreationTimestamp.Time)}
+		row := []string{m.Name, string(m.Status.Phase), string(conditionMark(m.Status.Conditions, v1alpha1.ConditionReady)), cluster, m.Spec.Address, age(now, m.CreationTimestamp.Time)}
 		if wide {
 			os, cpus, memory := "", "", ""
 			if facts := m.Status.Facts; facts != nil {

@@ -305,7 +305,7 @@ func finished(o *v1alpha1.Operation) bool {
 	return false
 }
 
-func hostMark(r v1alpha1.HostResult) string {
+func hostMark(r v1alpha1.HostResult) mark {
 	switch r {
 	case v1alpha1.HostSucceeded:
 		return markYes
