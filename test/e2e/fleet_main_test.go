@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/lab"
@@ -167,14 +169,15 @@ func reuse(t *testing.T, e *env) {
 	}
 }
 
-// TestTwoAtOnce builds two clusters from one pool at the same time, deletes one while it installs, and builds again in its place.
+// TestTwoAtOnce builds two clusters from one pool at the same time, one of them on three etcd members, and deletes the other while
+// it installs. The one that stays goes on when an etcd member loses its power.
 func TestTwoAtOnce(t *testing.T) {
-	e := newEnv(t, "e2e-two", lab.Spec{Machines: 5, DiskBytes: gib(8)})
+	e := newEnv(t, "e2e-two", lab.Spec{Machines: 7, DiskBytes: gib(8)})
 	e.approve()
 	e.allIdle(shortTime)
 	stop := watchClaims(e)
 	defer stop()
-	e.slipway("cluster", "create", "east", "--workers", "1", "--profile", "lab", "--pod-cidr", "10.210.0.0/16", "--service-cidr", "10.211.0.0/16")
+	e.slipway("cluster", "create", "east", "--etcd", "External", "--etcd-machines", "3", "--workers", "1", "--profile", "lab", "--pod-cidr", "10.210.0.0/16", "--service-cidr", "10.211.0.0/16")
 	e.slipway("cluster", "create", "west", "--workers", "1", "--profile", "lab", "--pod-cidr", "10.220.0.0/16", "--service-cidr", "10.221.0.0/16")
 	e.eventually(shortTime, "both clusters are being installed", func() error {
 		running := map[string]bool{}
@@ -203,11 +206,31 @@ func TestTwoAtOnce(t *testing.T) {
 			clean(t, e.lab, m.Name)
 		}
 	}
+	memberDies(t, e, "east")
 	e.slipway("cluster", "delete", "east", "--yes")
 	e.gone(cleanTime, "east")
 	e.allIdle(cleanTime)
 	for _, m := range e.machines() {
 		clean(t, e.lab, m.Name)
+	}
+}
+
+// memberDies takes the power of one of three etcd members: the cluster takes writes all the same.
+func memberDies(t *testing.T, e *env, cluster string) {
+	t.Helper()
+	members := e.heldBy(cluster)[cluster+"-etcd"]
+	if len(members) != 3 {
+		t.Fatalf("etcd members: %v; want three", members)
+	}
+	if err := e.lab.PowerOff(t.Context(), members[0]); err != nil {
+		t.Fatal(err)
+	}
+	c := e.remote(cluster)
+	e.eventually(shortTime, "the cluster takes writes with two of three etcd members", func() error {
+		return c.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: "written-"}})
+	})
+	if err := e.lab.PowerOn(t.Context(), members[0]); err != nil {
+		t.Fatal(err)
 	}
 }
 
