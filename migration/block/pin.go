@@ -152,10 +152,13 @@ func OpenPin(folder string) (*Pin, error) {
 
 // pinBlock links one block under a name that is no ULID and renames it when it is whole.
 func (d *Dir) pinBlock(ctx context.Context, pin *os.Root, name string, o PinOptions, p *Pin) error {
-	if _, err := pin.Lstat(name); err == nil {
+	b, err := d.openBlock(name)
+	if _, there := pin.Lstat(name); there == nil && !isForeign(err) {
+		if err == nil {
+			b.close()
+		}
 		return nil
 	}
-	b, err := d.openBlock(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return damaged(MissingFile, name, -1, "the server has deleted the block")
 	}
@@ -179,6 +182,8 @@ func (d *Dir) pinBlock(ctx context.Context, pin *os.Root, name string, o PinOpti
 	}
 	return pin.Rename(temp, name)
 }
+
+func isForeign(err error) bool { return errors.As(err, new(*ForeignError)) }
 
 func (b *folder) pinFiles(ctx context.Context, pin *os.Root, temp string, o PinOptions, p *Pin) error {
 	to, err := pin.Open(temp)

@@ -277,10 +277,6 @@ func (s *scrub) inRange(c *chunkScrub) {
 // recount compares what was counted with meta.json.
 func (s *scrub) recount() {
 	said, found := s.Meta.Stats, s.Found
-	if said == (Stats{NumTombstones: said.NumTombstones}) && found.NumSamples > 0 {
-		s.note("meta.json says no counts: there was nothing to compare with")
-		return
-	}
 	pairs := []struct {
 		what        string
 		said, found uint64
@@ -291,6 +287,10 @@ func (s *scrub) recount() {
 		{"samples", said.NumSamples, found.NumSamples, true},
 		{"float samples", said.NumFloatSamples, found.NumFloatSamples, said.NumFloatSamples+said.NumHistogramSamples > 0},
 		{"histogram samples", said.NumHistogramSamples, found.NumHistogramSamples, said.NumFloatSamples+said.NumHistogramSamples > 0},
+	}
+	if said == (Stats{NumTombstones: said.NumTombstones}) && found.NumSamples > 0 {
+		s.add(damaged(Miscount, metaFile, -1, "says no counts, counted %d samples", found.NumSamples))
+		return
 	}
 	for _, p := range pairs {
 		if p.compare && p.said != p.found {
