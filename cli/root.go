@@ -40,7 +40,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		NewUpCommand(), NewDownCommand(), NewOperatorCommand(), NewPlaneCommand(),
 		NewClusterCommand(), NewMachineCommand(), NewOperationCommand(), NewTreeCommand(), NewHistoryCommand(), NewFreezeCommand(),
-		NewBundleCommand(), NewLabCommand(), NewKubectlCommand(), NewVersionCommand(),
+		NewBundleCommand(), NewPrometheusCommand(), NewLabCommand(), NewKubectlCommand(), NewVersionCommand(),
 	}
 }
 

@@ -70,7 +70,7 @@ func TestInterruptedIsSaid(t *testing.T) {
 
 // TestHelp pins what people script against: commands, flags, defaults.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "up", "down", "operator", "plane", "plane backup", "plane restore", "plane status", "version"} {
+	for _, command := range []string{"", "up", "down", "operator", "plane", "plane backup", "plane restore", "plane status", "prometheus", "prometheus blocks", "prometheus scrub", "version"} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)
 			path := filepath.Join("testdata", "help_"+strings.ReplaceAll("slipway "+command, " ", "_")+".golden")
