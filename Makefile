@@ -47,6 +47,10 @@ test: packages build ## Unit tests and those with a real API server
 test-all: packages build bundle verify ## Everything that CI proves: root, practice machines, real kubelets
 	go run ./test/suite $(SUITES)
 
+.PHONY: test-long
+test-long: packages build bundle ## Hours: random kills, single entry points; SHARD=i/n for a part, SEED=n to repeat
+	SHARD='$(SHARD)' SEED='$(SEED)' go run ./test/suite long
+
 .PHONY: e2e
 e2e: packages build bundle ## The end-to-end flows alone; SCENARIO=name for one
 	go test -tags lab -count=1 -timeout 60m -v $(if $(SCENARIO),-run '$(SCENARIO)') ./test/e2e/...
@@ -60,7 +64,7 @@ bench: bench-cluster bench-scale ## All benchmarks
 
 .PHONY: bench-cluster
 bench-cluster: packages build bundle ## Time to cluster and to join, against a shell script on the same machines
-	go test -tags lab -run "^$$" -bench BenchmarkCreate -benchtime 2x -timeout 60m ./ansible
+	go test -tags lab -run "^$$" -bench BenchmarkCreate -benchtime 3x -timeout 60m ./ansible
 
 .PHONY: bench-scale
 bench-scale: packages build ## 50 x 3 and 200 x 100 simulated machines: time, CPU, memory, API writes
@@ -74,7 +78,7 @@ generate: ## Generate deep copies, CRDs and the API reference
 
 .PHONY: lint
 lint: $(LINTER) ## Go lint (allow-list), Ansible lint (production profile), shellcheck
-	$(LINTER) run ./...
+	$(LINTER) run --allow-parallel-runners ./...
 	shellcheck $(filter-out %.yaml,$(wildcard hack/*)) .ci/run ansible/fence/fence ansible/lint
 	ansible/lint
 

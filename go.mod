@@ -157,8 +157,10 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 )
 
-replace github.com/google/pprof => github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
-
-replace github.com/prometheus/client_golang/exp => github.com/prometheus/client_golang/exp v0.0.0-20260907100614-57bb367da472
-
-replace github.com/hashicorp/nomad/api => github.com/hashicorp/nomad/api v0.0.0-20260907080526-08ef8f3d26da
+// Prometheus 3.16 asks for commits of these that no module proxy serves; here they are as Prometheus 3.15 has them. Nothing
+// of slipway imports them: they are read by `go mod tidy` and linked into tests that make blocks through the TSDB library.
+replace (
+	github.com/google/pprof => github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
+	github.com/hashicorp/nomad/api => github.com/hashicorp/nomad/api v0.0.0-20260907080526-08ef8f3d26da
+	github.com/prometheus/client_golang/exp => github.com/prometheus/client_golang/exp v0.0.0-20260907100614-57bb367da472
+)

@@ -21,12 +21,18 @@ func TestFailuresStayWhereTheyAre(t *testing.T) {
 	if err := s.lab.PowerOff(t.Context(), off); err != nil {
 		t.Fatal(err)
 	}
-	s.breakInit = "kind: Nonsense\n"
-	s.fails(s.playTaken(t.Context(), "create", all...), map[string]string{
+	s.breakInit = strings.Replace(s.initConfiguration(), "skipPhases:", "timeouts: {kubeletHealthCheck: 15s, kubernetesAPICall: 15s}\nskipPhases:", 1) + "evictionHard: {memory.available: plenty}\n"
+	results := s.playTaken(t.Context(), "create", all...)
+	s.fails(results, map[string]string{
 		plane:           "failed kubeadm init",
 		worker:          "failed blocked: the control plane of this run failed, see " + plane,
 		s.hostname(off): "unreachable ",
 	})
+	if !slices.ContainsFunc(results, func(r result) bool {
+		return r.Host == plane && strings.Contains(r.Message, "the kubelet says: ") && strings.Contains(r.Message, "quantities must match")
+	}) {
+		t.Error("the message does not tell what the kubelet complained of")
+	}
 	s.breakInit = ""
 	s.fails(s.playTaken(t.Context(), "create", all...), map[string]string{s.hostname(off): "unreachable "})
 

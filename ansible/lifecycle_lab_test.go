@@ -14,8 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestLifecycle goes through the life of hosts: a cluster whose making is killed twice, a worker more, all removed; then
-// another cluster on the same hosts, through the single entry points and as a user with sudo.
+// TestLifecycle goes through the life of hosts: a cluster whose making is killed twice, a worker more, all removed.
 func TestLifecycle(t *testing.T) {
 	s := newSite(t, 4)
 	before := map[string][]string{}
@@ -48,28 +47,6 @@ func TestLifecycle(t *testing.T) {
 	s.unchanged("check", all)
 	s.removeAll(all, before)
 	s.noSecrets()
-
-	s.user, s.cluster, s.workers = "ops", s.cluster+"-second", all[2:3]
-	for _, entryPoint := range []string{"os", "container-runtime", "etcd", "kubernetes", "network"} {
-		s.succeed(entryPoint, s.of(entryPoint, cluster))
-		s.unchanged(entryPoint, s.of(entryPoint, cluster))
-	}
-	s.counted("create", s.unchanged("create", cluster))
-	s.succeed("addons", s.planes)
-	s.succeed("verify", s.planes)
-	s.removeAll(cluster, before)
-}
-
-// of are the machines that an entry point works on.
-func (s *site) of(entryPoint string, all []string) []string {
-	switch entryPoint {
-	case "etcd":
-		return s.etcd
-	case "os":
-		return all
-	default:
-		return slices.Concat(s.planes, s.workers)
-	}
 }
 
 // succeed runs an entry point, which must not fail on any host.

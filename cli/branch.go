@@ -11,17 +11,33 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
+// mark says how a branch is. People see the sign; programs read a word.
+type mark string
+
 // Marks of a branch: fine, not fine, on its way.
 const (
-	markYes  = "✓"
-	markNo   = "✗"
-	markBusy = "⟳"
+	markYes  mark = "✓"
+	markNo   mark = "✗"
+	markBusy mark = "⟳"
 )
+
+// MarshalText gives the word for programs: True, False, Running, or Unknown.
+func (m mark) MarshalText() ([]byte, error) {
+	switch m {
+	case markYes:
+		return []byte("True"), nil
+	case markNo:
+		return []byte("False"), nil
+	case markBusy:
+		return []byte("Running"), nil
+	}
+	return []byte("Unknown"), nil
+}
 
 // branch is one line of a tree, with those below it.
 type branch struct {
 	Name     string   `json:"name"`
-	Ready    string   `json:"ready,omitempty"`
+	Ready    mark     `json:"ready,omitempty"`
 	State    string   `json:"state,omitempty"`
 	Age      string   `json:"age,omitempty"`
 	Message  string   `json:"message,omitempty"`
@@ -54,7 +70,7 @@ func printTree(w io.Writer, branches []branch) error {
 }
 
 func appendRows(rows [][]string, b branch, lead, below string) [][]string {
-	rows = append(rows, []string{lead + b.Name, b.Ready, b.State, b.Age, firstLine(b.Message)})
+	rows = append(rows, []string{lead + b.Name, string(b.Ready), b.State, b.Age, firstLine(b.Message)})
 	for i, child := range b.Children {
 		if i == len(b.Children)-1 {
 			rows = appendRows(rows, child, below+"└─ ", below+"   ")
@@ -70,7 +86,7 @@ func firstLine(s string) string {
 	return line
 }
 
-func conditionMark(conditions []metav1.Condition, kind string) string {
+func conditionMark(conditions []metav1.Condition, kind string) mark {
 	for _, c := range conditions {
 		if c.Type == kind {
 			switch c.Status {

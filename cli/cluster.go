@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -60,6 +63,9 @@ func newClusterScaleCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if replicas < 0 {
+				return &usageError{fmt.Errorf("--replicas %d: there cannot be less than 0 workers", replicas)}
+			}
 			before := d.DeepCopy()
 			w, err := workerSet(d, set)
 			if err != nil {
@@ -102,10 +108,13 @@ func workerSet(d *v1alpha1.ClusterDeployment, name string) (*v1alpha1.WorkerSet,
 		}
 		names = append(names, w.Name)
 	}
-	if name == "" {
-		return nil, fmt.Errorf("cluster %s has %d sets of workers %v: name one with --workers", d.Name, len(names), names)
+	if len(names) == 0 {
+		return nil, fmt.Errorf("cluster %s has no set of workers: add one under spec.workers with `slipway kubectl edit clusterdeployment %s -n %s`", d.Name, d.Name, d.Namespace)
 	}
-	return nil, fmt.Errorf("cluster %s has no workers %q; it has %v", d.Name, name, names)
+	if name == "" {
+		return nil, fmt.Errorf("cluster %s has %d sets of workers: name one of %s with --workers", d.Name, len(names), strings.Join(names, ", "))
+	}
+	return nil, fmt.Errorf("cluster %s has no workers %q; it has %s", d.Name, name, strings.Join(names, ", "))
 }
 
 // deployment waits until a deployment is as its spec wants it.
@@ -206,6 +215,10 @@ func (w *waiting) deleted(cmd *cobra.Command, cl client.Reader, d *v1alpha1.Clus
 // writePrivate writes a file that only its owner can read, in one step.
 func writePrivate(path string, data []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".slipway-*")
+	var at *fs.PathError
+	if errors.As(err, &at) { // its path is a name that the user did not give
+		err = at.Err
+	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 )
@@ -30,7 +30,7 @@ type clusterCreate struct {
 }
 
 func newClusterCreateCommand() *cobra.Command {
-	var o clusterCreate
+	o := clusterCreate{etcd: string(v1alpha1.EtcdColocated), plugin: string(v1alpha1.NetworkFlannel), profile: string(v1alpha1.OSServer)}
 	cmd := &cobra.Command{
 		Use:   "create [NAME]",
 		Short: "Create a cluster from machines of the pool, by flags or from a file",
@@ -46,23 +46,26 @@ func newClusterCreateCommand() *cobra.Command {
 	f.StringVarP(&o.file, "filename", "f", "", "file with one ClusterDeployment; - reads standard input")
 	f.StringVar(&o.version, "kubernetes", "v1.36.3", "version of Kubernetes; there must be a bundle of it")
 	f.StringVar(&o.endpoint, "endpoint", "", "stable DNS name of the API server (default: api.NAME.slipway.internal)")
-	f.StringVar(&o.etcd, "etcd", string(v1alpha1.EtcdColocated), "External (machines of its own) or Colocated (on the control plane)")
+	choiceFlag(cmd, &o.etcd, "etcd", "External (machines of its own) or Colocated (on the control plane)", string(v1alpha1.EtcdExternal), string(v1alpha1.EtcdColocated))
 	f.Int32Var(&o.etcdMembers, "etcd-machines", 1, "machines of an external etcd: 1, 3 or 5")
 	f.Int32Var(&o.workers, "workers", 1, "number of workers")
-	f.StringVar(&o.plugin, "network", string(v1alpha1.NetworkFlannel), "network plugin: flannel or None")
+	choiceFlag(cmd, &o.plugin, "network", "network plugin; None for those who bring their own", string(v1alpha1.NetworkFlannel), string(v1alpha1.NetworkNone))
 	f.StringVar(&o.podCIDR, "pod-cidr", "10.244.0.0/16", "range of pod addresses")
 	f.StringVar(&o.serviceCIDR, "service-cidr", "10.96.0.0/16", "range of service addresses")
 	f.StringSliceVar(&o.addons, "addons", []string{"coredns"}, "addons: coredns, metrics-server")
 	f.StringToStringVar(&o.controlPlaneLabels, "control-plane-selector", nil, "labels of machines for the control plane")
 	f.StringToStringVar(&o.workersLabels, "workers-selector", nil, "labels of machines for workers")
 	f.StringToStringVar(&o.etcdLabels, "etcd-selector", nil, "labels of machines for etcd")
-	f.StringVar(&o.profile, "profile", string(v1alpha1.OSServer), "server, or lab for the machines of `slipway lab`")
+	choiceFlag(cmd, &o.profile, "profile", "server, or lab for the machines of slipway lab", string(v1alpha1.OSServer), string(v1alpha1.OSLab))
 	f.BoolVar(&o.dryRun, "dry-run", false, "check against the API server and change nothing; with -o yaml prints what the defaults become")
 	outputFlag(cmd, &o.out, "json", "yaml")
 	return cmd
 }
 
 func (o *clusterCreate) run(cmd *cobra.Command, args []string) error {
+	if err := o.check(cmd, args); err != nil {
+		return err
+	}
 	d, err := o.deployment(cmd.InOrStdin(), args)
 	if err != nil {
 		return err
@@ -75,18 +78,42 @@ func (o *clusterCreate) run(cmd *cobra.Command, args []string) error {
 	if o.dryRun {
 		opts = append(opts, client.DryRunAll)
 	}
-	if err := cl.Create(cmd.Context(), d, opts...); err != nil {
+	err = cl.Create(cmd.Context(), d, opts...)
+	if apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("there is a cluster %s in namespace %s already: `slipway tree %s -n %s` shows it; to change it, scale it or apply its file with `slipway kubectl apply -f`",
+			d.Name, d.Namespace, d.Name, d.Namespace)
+	}
+	if err != nil {
 		return fmt.Errorf("creating cluster %s: %w", d.Name, err)
 	}
 	if o.out != "" {
 		return printObject(cmd.OutOrStdout(), o.out, cleaned(d))
 	}
 	if o.dryRun {
-		fmt.Fprintf(cmd.OutOrStdout(), "cluster %s would be created; `slipway cluster plan` shows the steps\n", d.Name)
+		fmt.Fprintf(cmd.OutOrStdout(), "cluster %s would be created; -o yaml prints it, and `slipway cluster plan -f` shows the steps for what a file holds\n", d.Name)
 		return nil
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "cluster %s is created; `slipway tree %s -n %s` shows how it rises\n", d.Name, d.Name, d.Namespace)
 	return o.wait.deployment(cmd, cl, d)
+}
+
+// check refuses what cannot be and what would have no effect.
+func (o *clusterCreate) check(cmd *cobra.Command, args []string) error {
+	if o.file != "" {
+		return refuseFlags(cmd, "has no effect with -f: write it into the file", "kubernetes", "endpoint", "etcd", "etcd-machines", "workers", "network", "pod-cidr",
+			"service-cidr", "addons", "control-plane-selector", "workers-selector", "etcd-selector", "profile")
+	}
+	switch {
+	case len(args) == 0:
+		return &usageError{errors.New("name the cluster, or a file with -f")}
+	case o.workers < 0:
+		return &usageError{fmt.Errorf("--workers %d: there cannot be less than 0 workers", o.workers)}
+	case o.etcd == string(v1alpha1.EtcdColocated):
+		return refuseFlags(cmd, "goes with --etcd External: a colocated etcd stands on the machines of the control plane", "etcd-machines", "etcd-selector")
+	case o.etcdMembers < 1 || o.etcdMembers%2 == 0:
+		return &usageError{fmt.Errorf("--etcd-machines %d: an etcd has an odd number of members", o.etcdMembers)}
+	}
+	return nil
 }
 
 // cleaned drops what the API server added and a person does not write.
@@ -101,9 +128,6 @@ func cleaned(d *v1alpha1.ClusterDeployment) *v1alpha1.ClusterDeployment {
 func (o *clusterCreate) deployment(stdin io.Reader, args []string) (*v1alpha1.ClusterDeployment, error) {
 	if o.file != "" {
 		return deploymentFromFile(o.file, stdin, args, o.conn.namespace)
-	}
-	if len(args) == 0 {
-		return nil, errors.New("name the cluster, or a file with -f")
 	}
 	name := args[0]
 	if o.endpoint == "" {
@@ -145,12 +169,9 @@ func deploymentFromFile(file string, stdin io.Reader, args []string, namespace s
 	if err != nil {
 		return nil, err
 	}
-	var d v1alpha1.ClusterDeployment
-	if err := sigsyaml.UnmarshalStrict(text, &d); err != nil {
+	d, err := parseDeployment(text)
+	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)
-	}
-	if d.Kind != "ClusterDeployment" || d.APIVersion != v1alpha1.GroupVersion.String() {
-		return nil, fmt.Errorf("%s holds %s %q, not a ClusterDeployment of %s", file, d.APIVersion, d.Kind, v1alpha1.GroupVersion)
 	}
 	if len(args) == 1 && args[0] != d.Name {
 		return nil, fmt.Errorf("%s holds cluster %q, not %q", file, d.Name, args[0])
@@ -158,5 +179,36 @@ func deploymentFromFile(file string, stdin io.Reader, args []string, namespace s
 	if d.Namespace == "" {
 		d.Namespace = namespace
 	}
+	return d, nil
+}
+
+func parseDeployment(text []byte) (*v1alpha1.ClusterDeployment, error) {
+	docs, err := documents(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(docs) == 0 {
+		return nil, errors.New("it is empty, and one ClusterDeployment is wanted")
+	}
+	if len(docs) != 1 {
+		return nil, fmt.Errorf("it holds %s, and one ClusterDeployment is wanted", count(len(docs), "document"))
+	}
+	if kind := docs[0].kind; kind.Kind != "ClusterDeployment" || kind.APIVersion != v1alpha1.GroupVersion.String() {
+		return nil, fmt.Errorf("it holds a %s of %s, not a ClusterDeployment of %s", kind.Kind, worded(kind.APIVersion, "no apiVersion"), v1alpha1.GroupVersion)
+	}
+	var d v1alpha1.ClusterDeployment
+	if err := decodeStrict(docs[0].text, &d); err != nil {
+		return nil, err
+	}
+	if d.Name == "" {
+		return nil, errors.New("the cluster has no metadata.name")
+	}
 	return &d, nil
+}
+
+func worded(text, fallback string) string {
+	if text == "" {
+		return fallback
+	}
+	return text
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -72,7 +71,7 @@ func readKubeconfig(ctx context.Context, cl client.Reader, namespace, name strin
 		return nil, fmt.Errorf("reading the kubeconfig of cluster %s: %w", name, err)
 	}
 	if len(secret.Data["value"]) == 0 {
-		return nil, errors.New("the kubeconfig Secret of the cluster is empty")
+		return nil, fmt.Errorf("secret %s of cluster %s holds no kubeconfig under the key value", secret.Name, name)
 	}
 	return secret.Data["value"], nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ func newClusterPlanCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "plan [NAME]",
-		Short: "Show what would be done next for a cluster, and what holds the rest: the operator's own plan, changed by nothing",
+		Short: "Show what would be done next for a cluster, and what holds the rest; it changes nothing",
 		Long: `Show what would be done next for a cluster, and what holds the rest.
 
 It is the plan that the operator makes, in the words of the conditions. With -f it is the plan for a deployment as it stands in a file,
@@ -85,7 +86,7 @@ whether or not the cluster exists; -o yaml then prints what the defaults become,
 func wishedDeployment(ctx context.Context, cl client.Client, stdin io.Reader, file string, args []string, namespace string) (*v1alpha1.ClusterDeployment, error) {
 	if file == "" {
 		if len(args) == 0 {
-			return nil, errors.New("name the cluster, or a file with -f")
+			return nil, &usageError{errors.New("name the cluster, or a file with -f")}
 		}
 		return getDeployment(ctx, cl, namespace, args[0])
 	}
@@ -254,7 +255,7 @@ func printPreview(w io.Writer, p *preview) error {
 		sets map[string][]string
 	}{{"claims", p.Claims}, {"lets go of", p.Leaves}} {
 		for _, set := range sortedKeys(part.sets) {
-			fmt.Fprintf(t, "%s\t%s\t%v\n", set, part.word, part.sets[set])
+			fmt.Fprintf(t, "%s\t%s\t%s\n", set, part.word, strings.Join(part.sets[set], ", "))
 		}
 	}
 	for _, set := range sortedKeys(p.Short) {

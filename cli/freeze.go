@@ -33,19 +33,16 @@ func NewFreezeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			did := ""
 			if off {
-				err = thaw(cmd.Context(), cl)
+				did, err = thaw(cmd.Context(), cl)
 			} else {
-				err = freeze(cmd.Context(), cl, reason)
+				did, err = freeze(cmd.Context(), cl, reason)
 			}
 			if err != nil {
 				return err
 			}
-			if off {
-				fmt.Fprintln(cmd.OutOrStdout(), "thawed: operations start again")
-			} else {
-				fmt.Fprintln(cmd.OutOrStdout(), "frozen: nothing is started until `slipway freeze --off`; what runs goes on to its end")
-			}
+			fmt.Fprintln(cmd.OutOrStdout(), did)
 			return nil
 		},
 	}
@@ -55,10 +52,11 @@ func NewFreezeCommand() *cobra.Command {
 	return cmd
 }
 
-func freeze(ctx context.Context, cl client.Client, reason string) error {
+// freeze says what it did. A freeze that is there keeps its reason: it was somebody's.
+func freeze(ctx context.Context, cl client.Client, reason string) (string, error) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.FreezeNamespace}}
 	if err := cl.Create(ctx, ns); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("making namespace %s: %w", ns.Name, err)
+		return "", fmt.Errorf("making namespace %s: %w", ns.Name, err)
 	}
 	by := "unknown"
 	if u, err := user.Current(); err == nil {
@@ -68,18 +66,27 @@ func freeze(ctx context.Context, cl client.Client, reason string) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.FreezeConfigMap},
 		Data:       map[string]string{"reason": reason, "by": by, "since": time.Now().UTC().Format(time.RFC3339)},
 	}
-	if err := cl.Create(ctx, cm); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("freezing: %w", err)
+	err := cl.Create(ctx, cm)
+	if apierrors.IsAlreadyExists(err) {
+		why, err := frozenBy(ctx, cl)
+		return "frozen already: " + why + "; `slipway freeze --off` ends it", err
 	}
-	return nil
+	if err != nil {
+		return "", fmt.Errorf("freezing: %w", err)
+	}
+	return "frozen: nothing is started until `slipway freeze --off`; what runs goes on to its end", nil
 }
 
-func thaw(ctx context.Context, cl client.Client) error {
+func thaw(ctx context.Context, cl client.Client) (string, error) {
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.FreezeConfigMap}}
-	if err := cl.Delete(ctx, cm); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("thawing: %w", err)
+	err := cl.Delete(ctx, cm)
+	if apierrors.IsNotFound(err) {
+		return "nothing is frozen", nil
 	}
-	return nil
+	if err != nil {
+		return "", fmt.Errorf("thawing: %w", err)
+	}
+	return "thawed: operations start again", nil
 }
 
 // frozenBy says why everything is frozen; empty when it is not.

@@ -17,11 +17,12 @@ import (
 
 // act is one automatic act: who did what to which object, and why.
 type act struct {
-	Time   time.Time `json:"time"`
-	Object string    `json:"object"`
-	What   string    `json:"what"`
-	Detail string    `json:"detail,omitempty"`
-	Count  int32     `json:"count,omitempty"`
+	Time      time.Time `json:"time"`
+	Namespace string    `json:"namespace"`
+	Object    string    `json:"object"`
+	What      string    `json:"what"`
+	Detail    string    `json:"detail,omitempty"`
+	Count     int32     `json:"count,omitempty"`
 }
 
 // NewHistoryCommand builds slipway history: every automatic act of the last hours.
@@ -38,6 +39,9 @@ func NewHistoryCommand() *cobra.Command {
 		Example: "  slipway history --since 2h\n  slipway history -A --since 24h -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if since <= 0 {
+				return &usageError{fmt.Errorf("--since %s must be more than 0, such as 2h", since)}
+			}
 			cl, err := conn.client()
 			if err != nil {
 				return err
@@ -53,7 +57,7 @@ func NewHistoryCommand() *cobra.Command {
 			if out != "" {
 				return printObject(cmd.OutOrStdout(), out, acts)
 			}
-			return printHistory(cmd.OutOrStdout(), acts)
+			return printHistory(cmd.OutOrStdout(), acts, allNS)
 		},
 	}
 	conn.flags(cmd.Flags())
@@ -77,7 +81,7 @@ func readHistory(ctx context.Context, cl client.Reader, namespace string, since 
 	for i := range events.Items {
 		e := &events.Items[i]
 		if at := eventTime(e); e.InvolvedObject.GroupVersionKind().Group == v1alpha1.GroupVersion.Group && at.After(since) {
-			acts = append(acts, act{Time: at, Object: e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, What: e.Reason, Detail: e.Message, Count: e.Count})
+			acts = append(acts, act{Time: at, Namespace: e.Namespace, Object: e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, What: e.Reason, Detail: e.Message, Count: e.Count})
 		}
 	}
 	for i := range operations.Items {
@@ -108,25 +112,29 @@ func operationActs(o *v1alpha1.Operation, since time.Time) []act {
 	var acts []act
 	name := "Operation/" + o.Name
 	if o.Status.FinishedAt != nil && o.Status.FinishedAt.After(since) {
-		acts = append(acts, act{Time: o.Status.FinishedAt.Time, Object: name, What: string(o.Status.Phase),
+		acts = append(acts, act{Time: o.Status.FinishedAt.Time, Namespace: o.Namespace, Object: name, What: string(o.Status.Phase),
 			Detail: conditionMessage(o.Status.Conditions, v1alpha1.ConditionComplete)})
 	}
 	return acts
 }
 
-func printHistory(w io.Writer, acts []act) error {
+func printHistory(w io.Writer, acts []act, allNS bool) error {
 	if len(acts) == 0 {
 		fmt.Fprintln(w, "nothing was done by itself in that time")
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "TIME\tOBJECT\tWHAT\tDETAIL")
+	namespace := func(string) string { return "" }
+	if allNS {
+		namespace = func(ns string) string { return ns + "\t" }
+	}
+	fmt.Fprintf(t, "TIME\t%sOBJECT\tWHAT\tDETAIL\n", namespace("NAMESPACE"))
 	for _, a := range acts {
 		detail := firstLine(a.Detail)
 		if a.Count > 1 {
 			detail += fmt.Sprintf(" (%d times)", a.Count)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", a.Time.Local().Format("01-02 15:04:05"), a.Object, a.What, detail)
+		fmt.Fprintf(t, "%s\t%s%s\t%s\t%s\n", a.Time.Local().Format("01-02 15:04:05"), namespace(a.Namespace), a.Object, a.What, detail)
 	}
 	return t.Flush()
 }

@@ -35,7 +35,7 @@ func NewKubectlCommand() *cobra.Command {
 			err = c.Run()
 			var exit *exec.ExitError
 			if errors.As(err, &exit) {
-				return fmt.Errorf("kubectl ended with code %d", exit.ExitCode())
+				return &commandError{code: exit.ExitCode(), err: fmt.Errorf("kubectl ended with code %d", exit.ExitCode())}
 			}
 			return err
 		},

@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,20 +26,29 @@ func newLabExecCommand(opts *lab.Options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			streams := lab.Streams{In: os.Stdin, Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
+			streams := lab.Streams{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
 			if !console {
-				return l.ExecAs(cmd.Context(), machine, user, streams, args[1:]...)
+				return exitAs(l.ExecAs(cmd.Context(), machine, user, streams, args[1:]...))
 			}
 			command := args[1:]
 			if len(command) == 0 {
 				command = []string{"/bin/bash", "-i"}
 			}
-			return l.Console(cmd.Context(), machine, streams, command...)
+			return exitAs(l.Console(cmd.Context(), machine, streams, command...))
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "root or ops (default: the lab's user)")
 	cmd.Flags().BoolVar(&console, "console", false, "as root from this host, without the machine's network and sshd")
 	return cmd
+}
+
+// exitAs makes slipway exit as the command on the machine did.
+func exitAs(err error) error {
+	var exit *lab.ExitError
+	if errors.As(err, &exit) {
+		return &commandError{code: exit.ExitCode(), err: fmt.Errorf("the command on %s ended with code %d", exit.Machine, exit.ExitCode())}
+	}
+	return err
 }
 
 func openMachine(cmd *cobra.Command, opts lab.Options, path string) (*lab.Lab, string, error) {

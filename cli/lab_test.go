@@ -99,3 +99,47 @@ func TestLabRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestLabExecExitsAsTheCommand runs the whole command line with an ssh that ends as the test wants.
+func TestLabExecExitsAsTheCommand(t *testing.T) {
+	home, bin := labHome(t), t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte("#!/bin/sh\nfor last; do :; done\neval \"exec sh -c $last\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for name, c := range map[string]struct {
+		command   string
+		code      int
+		out, errs string
+	}{
+		"0 is done":                 {"echo hello", 0, "hello\n", ""},
+		"a code goes through":       {"exit 7", 7, "", "slipway: the command on dev-m1 ended with code 7\n"},
+		"that of ssh goes through":  {"exit 255", 255, "", "slipway: the command on dev-m1 ended with code 255\n"},
+		"a killed one did not work": {"kill -9 $$", ExitFailed, "", "slipway: the command on dev-m1 ended with code -1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := runCLI(t, "lab", "--home", home, "exec", "dev/m1", "--", c.command)
+			if code != c.code || out != c.out || errs != c.errs {
+				t.Errorf("code %d, %q, %q; want %d, %q, %q", code, out, errs, c.code, c.out, c.errs)
+			}
+		})
+	}
+}
+
+func TestMachineAddTakesWhatLabMachinesPrints(t *testing.T) {
+	out, err := runLab(t, labHome(t), "machines", "dev", "-o", "yaml", "-n", "harbor", "--labels", "pool=general")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := machinesFromYAML([]byte(out), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range objects {
+		names = append(names, o.GetNamespace()+" "+describe(o))
+	}
+	if got, want := strings.Join(names, ", "), "harbor secret dev-ssh, harbor machine dev-m1, harbor machine dev-m2"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -45,7 +45,11 @@ func newMachineListCommand() *cobra.Command {
 				return fmt.Errorf("listing the machines of %s: %w", conn.namespace, err)
 			}
 			if out == "json" || out == "yaml" {
-				return printObject(cmd.OutOrStdout(), out, list)
+				return printKind(cmd.OutOrStdout(), out, &list)
+			}
+			if len(list.Items) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "there are no machines in namespace %s: `slipway machine add` approves some\n", conn.namespace)
+				return nil
 			}
 			return printMachines(cmd.OutOrStdout(), list.Items, out == "wide", time.Now())
 		},
@@ -71,13 +75,13 @@ func printMachines(w io.Writer, machines []v1alpha1.Machine, wide bool, now time
 		if conditionMark(m.Status.Conditions, v1alpha1.ConditionReady) == markYes {
 			message = ""
 		}
-		row := []string{m.Name, string(m.Status.Phase), conditionMark(m.Status.Conditions, v1alpha1.ConditionReady), cluster, m.Spec.Address, age(now, m.CreationTimestamp.Time)}
+		row := []string{m.Name, string(m.Status.Phase), string(conditionMark(m.Status.Conditions, v1alpha1.ConditionReady)), cluster, m.Spec.Address, age(now, m.CreationTimestamp.Time)}
 		if wide {
-			facts := m.Status.Facts
-			if facts == nil {
-				facts = &v1alpha1.MachineFacts{}
+			os, cpus, memory := "", "", ""
+			if facts := m.Status.Facts; facts != nil {
+				os, cpus, memory = facts.OS, fmt.Sprint(facts.CPUs), fmt.Sprintf("%.1f GiB", float64(facts.MemoryBytes)/(1<<30))
 			}
-			row = append(row, facts.OS, fmt.Sprint(facts.CPUs), fmt.Sprintf("%.1f GiB", float64(facts.MemoryBytes)/(1<<30)), m.Spec.Site, m.Spec.FailureDomain)
+			row = append(row, os, cpus, memory, m.Spec.Site, m.Spec.FailureDomain)
 		}
 		fmt.Fprintln(t, strings.Join(append(row, firstLine(message)), "\t"))
 	}
@@ -86,13 +90,20 @@ func printMachines(w io.Writer, machines []v1alpha1.Machine, wide bool, now time
 
 func newMachineInspectCommand() *cobra.Command {
 	var (
-		conn connection
-		out  string
+		conn  connection
+		out   string
+		again bool
 	)
 	cmd := &cobra.Command{
 		Use: "inspect NAME", Short: "Show what is known of one machine: facts, conditions, claim",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if again {
+				return patchMachine(cmd, &conn, args[0], func(m *v1alpha1.Machine) string {
+					askForInspection(m)
+					return "inspected again now: `slipway machine inspect " + m.Name + "` shows what was found"
+				})
+			}
 			cl, err := conn.client()
 			if err != nil {
 				return err
@@ -102,15 +113,24 @@ func newMachineInspectCommand() *cobra.Command {
 				return err
 			}
 			if out == "json" || out == "yaml" {
-				return printObject(cmd.OutOrStdout(), out, m)
+				return printKind(cmd.OutOrStdout(), out, m)
 			}
 			return printMachine(cmd.OutOrStdout(), m)
 		},
 	}
 	conn.flags(cmd.Flags())
 	outputFlag(cmd, &out, "json", "yaml")
+	cmd.Flags().BoolVar(&again, "again", false, "ask the operator to look at the host now instead of at its next round")
 	cmd.ValidArgsFunction = conn.names(machineNames)
 	return cmd
+}
+
+// askForInspection lets the operator look at the host at once.
+func askForInspection(m *v1alpha1.Machine) {
+	if m.Annotations == nil {
+		m.Annotations = map[string]string{}
+	}
+	m.Annotations[v1alpha1.InspectAnnotation] = time.Now().UTC().Format(time.RFC3339Nano)
 }
 
 func getMachine(ctx context.Context, cl client.Reader, namespace, name string) (*v1alpha1.Machine, error) {
@@ -147,7 +167,7 @@ func printMachine(w io.Writer, m *v1alpha1.Machine) error {
 	}
 	printFacts(line, m.Status.Facts)
 	for _, c := range m.Status.Conditions {
-		line(c.Type, fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message))
+		line(c.Type, fmt.Sprintf("%s %s: %s", c.Status, c.Reason, strings.ReplaceAll(c.Message, "\n", "\n\t")))
 	}
 	return t.Flush()
 }
@@ -211,10 +231,7 @@ func newMachineReleaseCommand() *cobra.Command {
 				if newKey {
 					m.Spec.HostKey = ""
 				}
-				if m.Annotations == nil {
-					m.Annotations = map[string]string{}
-				}
-				m.Annotations[v1alpha1.InspectAnnotation] = time.Now().UTC().Format(time.RFC3339)
+				askForInspection(m)
 				return "released; it is inspected now"
 			})
 		},

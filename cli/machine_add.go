@@ -1,24 +1,18 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/csv"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	gossh "golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 )
@@ -42,7 +36,8 @@ func newMachineAddCommand() *cobra.Command {
 		Long: `Approve machines: one by flags, or hundreds from a file.
 
 A CSV file has a first line with the names of its columns: name and address are required; port, user, key (the name of
-the Secret), bastion (user@address:port), site, failureDomain, and label:KEY for each label are understood.
+the Secret), bastion (user@address:port), site, failureDomain, and label:KEY for each label are understood. What a line
+leaves open comes from the flags.
 A YAML file holds Machine objects, and Secrets of type kubernetes.io/ssh-auth beside them where wanted.`,
 		Example: `  slipway machine add r07-u12 --address 10.1.7.12 --user ops --key-file ~/.ssh/rack --key rack-key
   slipway machine add -f rack.csv --key rack-key
@@ -68,7 +63,7 @@ A YAML file holds Machine objects, and Secrets of type kubernetes.io/ssh-auth be
 }
 
 func (o *machineAdd) run(cmd *cobra.Command, args []string) error {
-	objects, err := o.objects(cmd.InOrStdin(), args)
+	objects, err := o.objects(cmd, args)
 	if err != nil {
 		return err
 	}
@@ -91,16 +86,21 @@ func (o *machineAdd) run(cmd *cobra.Command, args []string) error {
 			if o.out == "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s is there already; it stays as it is\n", describe(obj))
 			}
+		case away(err):
+			return fmt.Errorf("adding %s: %w", describe(obj), err)
 		default:
 			failed = append(failed, fmt.Errorf("adding %s: %w", describe(obj), err))
 		}
 	}
 	if o.out != "" {
-		if err := printObject(cmd.OutOrStdout(), o.out, withoutSecrets(objects)); err != nil {
+		if err := printManifests(cmd.OutOrStdout(), o.out, withoutSecrets(objects)); err != nil {
 			return err
 		}
 	} else {
 		fmt.Fprintf(cmd.OutOrStdout(), "%d added, %d were there, %d refused%s\n", created, known, len(failed), map[bool]string{true: " (dry run)"}[o.dryRun])
+	}
+	for _, note := range missingKeys(cmd.Context(), cl, objects) {
+		fmt.Fprintln(cmd.ErrOrStderr(), note)
 	}
 	return errors.Join(failed...)
 }
@@ -122,13 +122,39 @@ func withoutSecrets(objects []client.Object) []client.Object {
 	return list
 }
 
+// missingKeys says which Secrets the machines name that are not there and not among the objects.
+func missingKeys(ctx context.Context, cl client.Reader, objects []client.Object) []string {
+	asked := map[client.ObjectKey]bool{}
+	var notes []string
+	for _, obj := range objects { // Secrets come first
+		m, ok := obj.(*v1alpha1.Machine)
+		if !ok {
+			asked[client.ObjectKeyFromObject(obj)] = true
+			continue
+		}
+		key := client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.SSHKeySecretName}
+		if asked[key] || key.Name == "" {
+			continue
+		}
+		asked[key] = true
+		// Who may not read Secrets gets no note; the machine's condition says the same later.
+		if err := cl.Get(ctx, key, &corev1.Secret{}); apierrors.IsNotFound(err) {
+			notes = append(notes, fmt.Sprintf("there is no secret %s in namespace %s: its machines wait for it. --key %s --key-file FILE makes it", key.Name, key.Namespace, key.Name))
+		}
+	}
+	return notes
+}
+
 // objects are the Secrets and Machines to create, Secrets first.
-func (o *machineAdd) objects(stdin io.Reader, args []string) ([]client.Object, error) {
+func (o *machineAdd) objects(cmd *cobra.Command, args []string) ([]client.Object, error) {
+	if err := o.check(cmd, args); err != nil {
+		return nil, err
+	}
 	var objects []client.Object
 	if o.keyFile != "" {
-		key, err := os.ReadFile(o.keyFile)
+		key, err := readPrivateKey(o.keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading the private key: %w", err)
+			return nil, err
 		}
 		objects = append(objects, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: o.machine.SSHKeySecretName, Namespace: o.conn.namespace},
@@ -136,22 +162,30 @@ func (o *machineAdd) objects(stdin io.Reader, args []string) ([]client.Object, e
 			Data:       map[string][]byte{corev1.SSHAuthPrivateKey: key},
 		})
 	}
-	if o.file == "" {
-		if len(args) == 0 || o.machine.Address == "" {
-			return nil, errors.New("name the machine and its --address, or a file with -f")
+	m := v1alpha1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: o.conn.namespace, Labels: o.labels}, Spec: o.machine}
+	if o.bastion != "" {
+		b, err := parseBastion(o.bastion)
+		if err != nil {
+			return nil, err
 		}
-		m, err := o.one(args[0])
-		return append(objects, m), err
+		m.Spec.Bastion = b
 	}
-	text, err := readFile(o.file, stdin)
+	if o.file == "" {
+		m.Name = args[0]
+		return append(objects, &m), nil
+	}
+	text, err := readFile(o.file, cmd.InOrStdin())
 	if err != nil {
 		return nil, err
 	}
 	var more []client.Object
-	if strings.HasSuffix(o.file, ".csv") {
-		more, err = machinesFromCSV(text, o.conn.namespace, o.machine)
+	if o.isCSV() {
+		more, err = machinesFromCSV(text, m)
 	} else {
 		more, err = machinesFromYAML(text, o.conn.namespace)
+	}
+	if errors.Is(err, errNoObject) {
+		err = fmt.Errorf("%w; CSV is read from files that are named *.csv", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", o.file, err)
@@ -159,196 +193,40 @@ func (o *machineAdd) objects(stdin io.Reader, args []string) ([]client.Object, e
 	return append(objects, more...), nil
 }
 
-func (o *machineAdd) one(name string) (client.Object, error) {
-	spec := o.machine
-	if o.bastion != "" {
-		b, err := parseBastion(o.bastion)
-		if err != nil {
-			return nil, err
-		}
-		spec.Bastion = b
-	}
-	return &v1alpha1.Machine{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: o.conn.namespace, Labels: o.labels}, Spec: spec}, nil
-}
+func (o *machineAdd) isCSV() bool { return strings.HasSuffix(strings.ToLower(o.file), ".csv") }
 
-func readFile(name string, stdin io.Reader) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(io.LimitReader(stdin, 64<<20))
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("reading the file: %w", err)
-	}
-	return text, nil
-}
-
-// parseBastion reads user@address:port; user and port may be missing.
-func parseBastion(s string) (*v1alpha1.Bastion, error) {
-	b := &v1alpha1.Bastion{User: "root", Port: 22}
-	rest := s
-	if user, after, ok := strings.Cut(rest, "@"); ok {
-		b.User, rest = user, after
-	}
-	if host, port, ok := strings.Cut(rest, ":"); ok {
-		n, err := strconv.ParseInt(port, 10, 32)
-		if err != nil || n < 1 || n > 65535 {
-			return nil, fmt.Errorf("bastion %q: the port must be a number from 1 to 65535", s)
-		}
-		b.Port, rest = int32(n), host
-	}
-	if rest == "" || b.User == "" {
-		return nil, fmt.Errorf("bastion %q: write user@address:port", s)
-	}
-	b.Address = rest
-	return b, nil
-}
-
-// machinesFromCSV reads one machine a line. Every line that cannot be used is named, not the first alone.
-func machinesFromCSV(text []byte, namespace string, defaults v1alpha1.MachineSpec) ([]client.Object, error) {
-	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
-	r.TrimLeadingSpace, r.Comment = true, '#'
-	rows, err := r.ReadAll()
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) < 2 {
-		return nil, errors.New("there must be a line with the names of the columns and at least one machine")
-	}
-	var objects []client.Object
-	var failed []error
-	lineOf := map[string]int{}
-	for i, row := range rows[1:] {
-		m := &v1alpha1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Labels: map[string]string{}}, Spec: defaults}
-		if err := fillMachine(m, rows[0], row); err != nil {
-			failed = append(failed, fmt.Errorf("line %d: %w", i+2, err))
-			continue
-		}
-		if first, twice := lineOf[m.Name]; twice {
-			failed = append(failed, fmt.Errorf("line %d: machine %s stands in line %d already", i+2, m.Name, first))
-			continue
-		}
-		lineOf[m.Name] = i + 2
-		objects = append(objects, m)
-	}
-	return objects, errors.Join(failed...)
-}
-
-func fillMachine(m *v1alpha1.Machine, columns, row []string) error {
-	for i, column := range columns {
-		value := strings.TrimSpace(row[i])
-		if err := setColumn(m, strings.TrimSpace(column), value); err != nil {
-			return err
-		}
-	}
-	if errs := validation.IsDNS1123Subdomain(m.Name); len(errs) > 0 {
-		return fmt.Errorf("name %q: %s", m.Name, errs[0])
-	}
-	if m.Spec.Address == "" {
-		return fmt.Errorf("machine %s has no address", m.Name)
-	}
-	return nil
-}
-
-func setColumn(m *v1alpha1.Machine, column, value string) error {
-	if label, ok := strings.CutPrefix(column, "label:"); ok {
-		if value != "" {
-			m.Labels[label] = value
-		}
-		return nil
-	}
-	if column == "port" || column == "bastion" {
-		return setParsed(m, column, value)
-	}
-	fields := map[string]*string{
-		"name": &m.Name, "address": &m.Spec.Address, "user": &m.Spec.User, "key": &m.Spec.SSHKeySecretName,
-		"site": &m.Spec.Site, "failureDomain": &m.Spec.FailureDomain,
-	}
-	field, known := fields[column]
-	if !known {
-		return fmt.Errorf("unknown column %q: name, address, port, user, key, bastion, site, failureDomain and label:KEY are understood", column)
-	}
-	if value != "" {
-		*field = value
-	}
-	return nil
-}
-
-func setParsed(m *v1alpha1.Machine, column, value string) error {
-	if value == "" {
-		return nil
-	}
-	if column == "bastion" {
-		b, err := parseBastion(value)
-		m.Spec.Bastion = b
-		return err
-	}
-	n, err := strconv.ParseInt(value, 10, 32)
-	if err != nil || n < 1 || n > 65535 {
-		return fmt.Errorf("port %q must be a number from 1 to 65535", value)
-	}
-	m.Spec.Port = int32(n)
-	return nil
-}
-
-// machinesFromYAML reads Machines and SSH Secrets, strictly: an unknown field is an error with its document's number.
-func machinesFromYAML(text []byte, namespace string) ([]client.Object, error) {
-	var secrets, machines []client.Object
-	reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
-	for n := 1; ; n++ {
-		doc, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return append(secrets, machines...), nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("document %d: %w", n, err)
-		}
-		obj, err := decodeObject(doc)
-		if err != nil {
-			return nil, fmt.Errorf("document %d: %w", n, err)
-		}
-		switch o := obj.(type) {
-		case nil:
-			continue
-		case *corev1.Secret:
-			secrets = append(secrets, o)
-		case *v1alpha1.Machine:
-			machines = append(machines, o)
-		}
-		if obj.GetNamespace() == "" {
-			obj.SetNamespace(namespace)
-		}
-	}
-}
-
-// decodeObject reads a Machine or a Secret; nil for an empty document.
-func decodeObject(doc []byte) (client.Object, error) {
-	var meta metav1.TypeMeta
-	if err := sigsyaml.Unmarshal(doc, &meta); err != nil {
-		return nil, err
-	}
-	var obj client.Object
+// check refuses what would have no effect.
+func (o *machineAdd) check(cmd *cobra.Command, args []string) error {
 	switch {
-	case meta.Kind == "" && isBlank(doc):
-		return nil, nil
-	case meta.Kind == "Secret":
-		obj = &corev1.Secret{}
-	case meta.Kind == "Machine" && meta.APIVersion == v1alpha1.GroupVersion.String():
-		obj = &v1alpha1.Machine{}
-	default:
-		return nil, fmt.Errorf("%s %q is neither a Machine of %s nor a Secret", meta.APIVersion, meta.Kind, v1alpha1.GroupVersion)
+	case o.file == "" && (len(args) == 0 || o.machine.Address == ""):
+		return &usageError{errors.New("name the machine and its --address, or a file with -f")}
+	case o.file == "":
+		return nil
+	case len(args) > 0:
+		return &usageError{fmt.Errorf("name the machine %s or a file, not both", args[0])}
+	case o.isCSV():
+		return refuseFlags(cmd, "goes with one machine; in a CSV file it is a column", "address")
 	}
-	if err := sigsyaml.UnmarshalStrict(doc, obj); err != nil {
-		return nil, err
+	list := []string{"address", "port", "user", "bastion", "site", "failure-domain", "label"}
+	if o.keyFile == "" {
+		list = append(list, "key")
 	}
-	return obj, nil
+	return refuseFlags(cmd, "has no effect on a YAML file: write it into the Machines", list...)
 }
 
-// isBlank says whether a document holds comments alone.
-func isBlank(doc []byte) bool {
-	for _, line := range bytes.Split(doc, []byte("\n")) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
-			return false
-		}
+// readPrivateKey reads a key that the operator can use: one that needs no passphrase.
+func readPrivateKey(file string) ([]byte, error) {
+	key, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the private key: %w", err)
 	}
-	return true
+	_, err = gossh.ParseRawPrivateKey(key)
+	var locked *gossh.PassphraseMissingError
+	if errors.As(err, &locked) {
+		return nil, fmt.Errorf("%s needs a passphrase, and nobody is there to type it for the operator: give it a key without one", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is no private key of SSH (of a pair it is the file without .pub): %w", file, err)
+	}
+	return key, nil
 }

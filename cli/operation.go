@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -59,8 +60,13 @@ func newOperationListCommand() *cobra.Command {
 			if err := cl.List(cmd.Context(), &list, client.InNamespace(conn.namespace)); err != nil {
 				return fmt.Errorf("listing the operations of %s: %w", conn.namespace, err)
 			}
+			slices.SortStableFunc(list.Items, func(a, b v1alpha1.Operation) int { return view.Older(&a, &b) })
 			if out != "" {
-				return printObject(cmd.OutOrStdout(), out, list)
+				return printKind(cmd.OutOrStdout(), out, &list)
+			}
+			if len(list.Items) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "there are no operations in namespace %s: none was needed yet, or they were removed with age\n", conn.namespace)
+				return nil
 			}
 			return printOperations(cmd.OutOrStdout(), list.Items, time.Now())
 		},
@@ -75,10 +81,18 @@ func printOperations(w io.Writer, operations []v1alpha1.Operation, now time.Time
 	fmt.Fprintln(t, "NAME\tCLUSTER\tENTRY POINT\tPHASE\tMACHINES\tAGE\tREASON\tMESSAGE")
 	for i := range operations {
 		o := &operations[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", o.Name, o.Spec.ClusterName, o.Spec.EntryPoint, o.Status.Phase, len(o.Spec.Machines),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", o.Name, o.Spec.ClusterName, o.Spec.EntryPoint, phaseOf(o), len(o.Spec.Machines),
 			age(now, o.CreationTimestamp.Time), o.Spec.Reason, firstLine(conditionMessage(o.Status.Conditions, v1alpha1.ConditionComplete)))
 	}
 	return t.Flush()
+}
+
+// phaseOf is the phase of an operation; one that nobody has looked at yet is Pending.
+func phaseOf(o *v1alpha1.Operation) v1alpha1.OperationPhase {
+	if o.Status.Phase == "" {
+		return v1alpha1.OperationPending
+	}
+	return o.Status.Phase
 }
 
 func newOperationRunCommand() *cobra.Command {
@@ -97,11 +111,15 @@ func newOperationRunCommand() *cobra.Command {
   slipway operation run shop os --machine r07-u12 --wait`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			entry := v1alpha1.EntryPoint(args[1])
+			if !slices.Contains(entryPoints, entry) {
+				return &usageError{fmt.Errorf("there is no entry point %q: choose from %s", entry, list(entryPoints))}
+			}
 			cl, err := conn.client()
 			if err != nil {
 				return err
 			}
-			o, err := newOperation(cmd.Context(), cl, conn.namespace, args[0], v1alpha1.EntryPoint(args[1]), machines, reason)
+			o, err := newOperation(cmd.Context(), cl, conn.namespace, args[0], entry, machines, reason)
 			if err != nil {
 				return err
 			}
@@ -117,7 +135,27 @@ func newOperationRunCommand() *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "by hand", "why, for the history")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check against the API server and change nothing")
 	outputFlag(cmd, &out, "json", "yaml")
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return conn.names(deploymentNames)(cmd, args, word)
+		}
+		return strings.Split(list(entryPoints), ", "), cobra.ShellCompDirectiveNoFileComp
+	}
 	return cmd
+}
+
+// entryPoints are all that an operation can run; those of the help first, the others are the operator's daily work.
+var entryPoints = []v1alpha1.EntryPoint{
+	v1alpha1.EntryCheck, v1alpha1.EntryVerify, v1alpha1.EntryOS, v1alpha1.EntryContainerRuntime, v1alpha1.EntryEtcd, v1alpha1.EntryKubernetes,
+	v1alpha1.EntryNetwork, v1alpha1.EntryAddons, v1alpha1.EntryCreate, v1alpha1.EntryScale, v1alpha1.EntryRemove,
+}
+
+func list[T ~string](words []T) string {
+	var all []string
+	for _, w := range words {
+		all = append(all, string(w))
+	}
+	return strings.Join(all, ", ")
 }
 
 // playedOn are the roles of the machines that an entry point has something to do on; all others: every machine.
@@ -151,11 +189,11 @@ func newOperation(ctx context.Context, cl client.Reader, namespace, cluster stri
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("cluster %q holds no machines in namespace %s", cluster, namespace)
+		return nil, fmt.Errorf("cluster %q holds no machines in namespace %s: `slipway tree -n %s` shows who holds which", cluster, namespace, namespace)
 	}
 	for _, m := range machines {
 		if !held[m] {
-			return nil, fmt.Errorf("machine %q is not held by cluster %s; it holds %v", m, cluster, all)
+			return nil, fmt.Errorf("machine %q is not held by cluster %s; it holds %s", m, cluster, strings.Join(all, ", "))
 		}
 	}
 	if len(machines) == 0 {
@@ -179,7 +217,7 @@ func createOperation(cmd *cobra.Command, cl client.Client, o *v1alpha1.Operation
 		return fmt.Errorf("making the operation: %w", err)
 	}
 	if out != "" {
-		return printObject(cmd.OutOrStdout(), out, o)
+		return printKind(cmd.OutOrStdout(), out, o)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "operation %s: %s on %s%s\n", o.Name, o.Spec.EntryPoint, count(len(o.Spec.Machines), "machine"), map[bool]string{true: " (dry run)"}[dryRun])
 	return nil
@@ -202,7 +240,7 @@ func newOperationRetryCommand() *cobra.Command {
 				return err
 			}
 			if old.Status.Phase != v1alpha1.OperationFailed && old.Status.Phase != v1alpha1.OperationCancelled {
-				return fmt.Errorf("operation %s is %s; only one that Failed or was Cancelled can be retried", old.Name, old.Status.Phase)
+				return fmt.Errorf("operation %s is %s; only one that Failed or was Cancelled can be retried", old.Name, phaseOf(old))
 			}
 			o, err := newOperation(cmd.Context(), cl, old.Namespace, old.Spec.ClusterName, old.Spec.EntryPoint, old.Spec.Machines, "retry of "+old.Name)
 			if err != nil {

@@ -147,6 +147,7 @@ the others wait. 'slipway up' is this and a management plane in one.`,
 	f.StringVar(&o.jobImage, "job-image", "", "image in which Jobs run playbooks (executor job)")
 	f.StringVar(&o.jobNamespace, "job-namespace", v1alpha1.FreezeNamespace, "namespace of the Jobs (executor job)")
 	o.flags(cmd, map[string]string{executorProcess: onThisHost, executorJob: inJobs, executorSimulated: nowhere})
+	cmd.AddCommand(newOperatorAlertsCommand())
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
@@ -224,7 +225,40 @@ func newLogger(w io.Writer, level string) logr.Logger {
 	if err != nil {
 		parsed = slog.LevelInfo
 	}
-	return logr.FromSlogHandler(slog.NewTextHandler(w, &slog.HandlerOptions{Level: parsed}))
+	text := slog.NewTextHandler(w, &slog.HandlerOptions{Level: parsed})
+	if parsed < slog.LevelInfo {
+		return logr.FromSlogHandler(text)
+	}
+	return logr.FromSlogHandler(withoutMachinery{text})
+}
+
+// withoutMachinery is a log without what controller-runtime tells about its own start and end: a hundred lines that are the
+// same each time. They are there at the debug level.
+type withoutMachinery struct{ slog.Handler }
+
+// Handle leaves them out.
+func (h withoutMachinery) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelInfo {
+		for _, beginning := range []string{
+			"Starting EventSource", "Starting Controller", "Starting workers", "Starting metrics server", "Serving metrics server",
+			"Stopping and waiting for ", "Shutdown signal received", "All workers finished", "Wait completed", "Shutting down metrics server",
+		} {
+			if strings.HasPrefix(r.Message, beginning) {
+				return nil
+			}
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs is slog's.
+func (h withoutMachinery) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return withoutMachinery{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup is slog's.
+func (h withoutMachinery) WithGroup(name string) slog.Handler {
+	return withoutMachinery{h.Handler.WithGroup(name)}
 }
 
 // parseLogLevel takes a word or, as Kubernetes does, a number that grows with the detail.

@@ -9,9 +9,11 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
@@ -57,7 +59,7 @@ func NewRoot() *cobra.Command {
   slipway tree                        look at everything
 
 State is kept in $SLIPWAY_HOME (default ~/.local/share/slipway), caches in $SLIPWAY_CACHE (default ~/.cache/slipway).
-Exit codes: 0 done, 1 it did not work, 2 wrong usage, 130 interrupted.`,
+Exit codes: 0 done, 1 it did not work, 2 wrong usage, 130 interrupted; lab exec and kubectl: that of the command.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       versionText(),
@@ -81,16 +83,43 @@ func Run(ctx context.Context, o Options) int {
 		return ExitDone
 	}
 	fmt.Fprintf(o.Err, "slipway: %v\n", err)
+	if hint := hint(err); hint != "" {
+		fmt.Fprintln(o.Err, hint)
+	}
 	var usage *usageError
+	var command *commandError
 	switch {
 	case errors.As(err, &usage) || cmd == root:
 		fmt.Fprintf(o.Err, "Run '%s --help' for usage.\n", cmd.CommandPath())
 		return ExitUsage
 	case ctx.Err() != nil:
 		return ExitInterrupted
+	case errors.As(err, &command) && command.code > 0:
+		return command.code
 	}
 	return ExitFailed
 }
+
+// hint says what to do about errors that every command can meet; empty for all others.
+func hint(err error) string {
+	switch {
+	case away(err):
+		return "The management cluster does not answer: does `slipway up` run, or is another one meant (--kubeconfig)?"
+	case meta.IsNoMatchError(err):
+		return "The management cluster does not know the kinds of slipway: `slipway up` installs them, or is another one meant (--kubeconfig)?"
+	}
+	return ""
+}
+
+// commandError is the end of a command that slipway ran for its user; its exit code is that of slipway.
+type commandError struct {
+	code int
+	err  error
+}
+
+func (e *commandError) Error() string { return e.err.Error() }
+
+func (e *commandError) Unwrap() error { return e.err }
 
 // usageError is a command line that does not fit.
 type usageError struct{ err error }
@@ -119,6 +148,9 @@ func markUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
+				if strings.Contains(cmd.Use, " ") { // it takes arguments: cobra counts them and does not name them
+					err = fmt.Errorf("%w: %s", err, cmd.UseLine())
+				}
 				return &usageError{err}
 			}
 			return nil

@@ -70,7 +70,13 @@ func TestInterruptedIsSaid(t *testing.T) {
 
 // TestHelp pins what people script against: commands, flags, defaults.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "up", "down", "operator", "plane", "plane backup", "plane restore", "plane status", "prometheus", "prometheus blocks", "prometheus scrub", "version"} {
+	for _, command := range []string{
+		"", "up", "down", "operator", "plane", "plane backup", "plane restore", "plane status", "version",
+		"cluster", "cluster create", "cluster scale", "cluster delete", "cluster kubeconfig", "cluster plan",
+		"machine", "machine add", "machine list", "machine inspect", "machine quarantine", "machine release",
+		"operation", "operation list", "operation run", "operation logs", "operation retry", "operation cancel", "tree", "history", "freeze",
+		"prometheus", "prometheus blocks", "prometheus scrub",
+	} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)
 			path := filepath.Join("testdata", "help_"+strings.ReplaceAll("slipway "+command, " ", "_")+".golden")

@@ -99,7 +99,7 @@ func readFleet(ctx context.Context, cl client.Reader, namespace string) (*fleetV
 	)
 	for _, l := range []client.ObjectList{&deployments, &clusters, &sets, &machines, &operations} {
 		if err := cl.List(ctx, l, client.InNamespace(namespace)); err != nil {
-			return nil, fmt.Errorf("reading the fleet (is the management cluster up, and are the CRDs installed?): %w", err)
+			return nil, fmt.Errorf("reading the fleet: %w", err)
 		}
 	}
 	frozen, err := frozenBy(ctx, cl)
@@ -284,8 +284,9 @@ func (v *fleetView) operation(o *v1alpha1.Operation) branch {
 		b.Ready = markNo
 		b.Message = conditionMessage(o.Status.Conditions, v1alpha1.ConditionComplete)
 	}
-	if b.State == "" {
-		b.State = string(phaseOf(o))
+	if phaseOf(o) == v1alpha1.OperationPending { // it has no log yet
+		b.State = string(v1alpha1.OperationPending)
+		b.Message = conditionMessage(o.Status.Conditions, v1alpha1.ConditionComplete)
 	}
 	for _, h := range o.Status.Hosts {
 		if h.Result == v1alpha1.HostSucceeded {
@@ -304,7 +305,7 @@ func finished(o *v1alpha1.Operation) bool {
 	return false
 }
 
-func hostMark(r v1alpha1.HostResult) string {
+func hostMark(r v1alpha1.HostResult) mark {
 	switch r {
 	case v1alpha1.HostSucceeded:
 		return markYes

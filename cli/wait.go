@@ -39,7 +39,10 @@ func (w *waiting) until(cmd *cobra.Command, step func(ctx context.Context) (prog
 	started, last := time.Now(), ""
 	for {
 		progress, done, err := step(ctx)
-		if away(err) {
+		if away(err) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			if ctx.Err() != nil {
+				return w.over(cmd.Context(), last)
+			}
 			progress, err = "the management cluster does not answer; waiting for it", nil
 		}
 		if strings.Trim(progress, ": ") != "" && progress != last {
@@ -51,13 +54,18 @@ func (w *waiting) until(cmd *cobra.Command, step func(ctx context.Context) (prog
 		}
 		select {
 		case <-ctx.Done():
-			if cmd.Context().Err() != nil {
-				return errors.New("stopped waiting; the work goes on: `slipway tree` shows it")
-			}
-			return fmt.Errorf("it is not done after %s; the work goes on: `slipway tree` shows it. Last seen: %s", w.timeout, last)
+			return w.over(cmd.Context(), last)
 		case <-tick.C:
 		}
 	}
+}
+
+// over is the end of the wait, not of the work.
+func (w *waiting) over(command context.Context, last string) error {
+	if command.Err() != nil {
+		return errors.New("stopped waiting; the work goes on: `slipway tree` shows it")
+	}
+	return fmt.Errorf("it is not done after %s; the work goes on: `slipway tree` shows it. Last seen: %s", w.timeout, worded(last, "nothing yet"))
 }
 
 // away says that the management cluster does not answer now, as while `slipway up` starts again.

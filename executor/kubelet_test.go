@@ -72,7 +72,7 @@ func (k *kubelet) end() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, p := range k.pods {
-		_ = p.command.Process.Kill()
+		p.kill()
 		<-p.done
 		// In a pod this lies on the volume that goes with it.
 		if sockets, err := os.ReadFile(filepath.Join(p.dir, "work", fileControl)); err == nil {
@@ -98,7 +98,7 @@ func (k *kubelet) look(ctx context.Context) error {
 	defer k.mu.Unlock()
 	for name, p := range k.pods {
 		if !there[name] {
-			_ = p.command.Process.Kill()
+			p.kill()
 		}
 	}
 	return nil
@@ -260,7 +260,17 @@ func (k *kubelet) kill(name string) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, pid := range append(descendants(k.pods[list.Items[0].Name].command.Process.Pid), k.pods[list.Items[0].Name].command.Process.Pid) {
+	k.pods[list.Items[0].Name].kill()
+}
+
+// kill kills everything in a container, as its end does.
+func (p *podProcess) kill() {
+	select {
+	case <-p.done:
+		return // its number may be another process' by now
+	default:
+	}
+	for _, pid := range append(descendants(p.command.Process.Pid), p.command.Process.Pid) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }

@@ -48,9 +48,7 @@ func TestProcessIsLostWhenAnsiblePlaybookIsKilled(t *testing.T) {
 		return strings.HasSuffix(o.Hosts["a"].Task, "Wait")
 	})
 	pid := oldest(t, "ansible-playbook", runDir(o, "kill-1"))
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	send(t, pid, syscall.SIGKILL)
 	end := h.finished(t, e, "kill-1")
 	if end.Phase != Lost || !strings.Contains(end.Message, "ansible-playbook was killed") {
 		t.Errorf("phase %s, message %q", end.Phase, end.Message)

@@ -67,9 +67,7 @@ func processHarness(t *testing.T, venv string, wait time.Duration) (*harness, *P
 			if err != nil || !ok {
 				t.Fatalf("pid file: %v, %v", ok, err)
 			}
-			if err := syscall.Kill(id.PID, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
+			send(t, id.PID, syscall.SIGKILL)
 		},
 		outputs: true,
 		noise: func(name string) string {
@@ -164,16 +162,29 @@ func killChild(t *testing.T, o *ProcessOptions) {
 		t.Fatal(err)
 	}
 	pid, err := strconv.Atoi(string(b))
-	if err = errors.Join(err, syscall.Kill(pid, syscall.SIGKILL)); err != nil {
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, pid, syscall.SIGKILL)
+}
+
+// send sends a signal to a process; a number that names no single process would hit the group of the tests.
+func send(t *testing.T, pid int, signal syscall.Signal) {
+	t.Helper()
+	if pid <= 1 {
+		t.Fatalf("%d is no process to signal", pid)
+	}
+	if err := syscall.Kill(pid, signal); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func terminate(t *testing.T, o *ProcessOptions) {
 	id, _, err := readIdentity(runDir(o, "end-1"))
-	if err = errors.Join(err, syscall.Kill(id.PID, syscall.SIGTERM)); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+	send(t, id.PID, syscall.SIGTERM)
 }
 
 func damageEvents(t *testing.T, o *ProcessOptions) {
@@ -190,9 +201,10 @@ func damageEvents(t *testing.T, o *ProcessOptions) {
 // damageResult holds the supervisor, which would otherwise write over it.
 func damageResult(t *testing.T, o *ProcessOptions) {
 	id, _, err := readIdentity(runDir(o, "end-1"))
-	if err = errors.Join(err, syscall.Kill(id.PID, syscall.SIGSTOP)); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+	send(t, id.PID, syscall.SIGSTOP)
 	if err := os.WriteFile(filepath.Join(runDir(o, "end-1"), fileResult), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}

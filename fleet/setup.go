@@ -135,7 +135,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 			return err
 		}
 	}
-	if err := count(metrics.Registry, mgr.GetClient()); err != nil {
+	if err := count(metrics.Registry, mgr.GetClient(), d.view.Freeze); err != nil {
 		return fmt.Errorf("registering metrics of the fleet: %w", err)
 	}
 	return mgr.Add(manager.RunnableFunc(d.prepare))

@@ -308,7 +308,11 @@ func TestKilledChildComesBack(t *testing.T) {
 	p := run(t, dir)
 	c := client(t, p.Kubeconfig())
 	for i, name := range []string{plane.Etcd, plane.APIServer, plane.ControllerManager} {
-		before := processes(t, dir)
+		var before map[string]int
+		eventually(t, "all children run", func() bool { // the API server ends with etcd and comes back
+			before = processesIfAny(t, dir)
+			return before[name] > 1
+		})
 		secret := fmt.Sprintf("before-%d", i)
 		write(t, c, secret)
 		if err := syscall.Kill(before[name], syscall.SIGKILL); err != nil {

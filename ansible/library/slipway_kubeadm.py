@@ -52,6 +52,7 @@ OWN_TRACES += ["FileAvailable--etc-kubernetes-" + f for f in (
     "kubelet.conf", "bootstrap-kubelet.conf", "pki-ca.crt")]
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 CLIENT_CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+KLOG = re.compile(r"^[EF]\d{4} [0-9:.]+ +\d+ [\w.-]+:\d+\] ")
 SECRET = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}|(?<=sha256:)[0-9a-f]{64}")
 
 
@@ -88,6 +89,15 @@ def complaint(output: str) -> str:
     return SECRET.sub("…", " | ".join((errors or lines)[-6:]))
 
 
+def kubelet_says(output: str) -> str:
+    """What the kubelet complained of last, when kubeadm waited for it in vain: kubeadm itself does not know."""
+    if "kubelet" not in output:
+        return ""
+    log = run("journalctl", "--unit", "kubelet.service", "--lines=100", "--output=cat", "--no-pager").splitlines()
+    found = [KLOG.sub("", line) for line in log if KLOG.match(line)]
+    return SECRET.sub("…", " | the kubelet says: " + found[-1][:600]) if found else ""
+
+
 def kubeadm(params: dict) -> float:
     """Runs kubeadm; tells how many seconds it took."""
     write(CONFIGURATION, params["configuration"].encode(), 0o600)
@@ -105,7 +115,7 @@ def kubeadm(params: dict) -> float:
     finally:
         remove(CONFIGURATION)
     if done.returncode != 0:
-        raise Trouble(f"kubeadm {params['phase']} ended with {done.returncode}: " + complaint(done.stdout))
+        raise Trouble(f"kubeadm {params['phase']} ended with {done.returncode}: " + complaint(done.stdout) + kubelet_says(done.stdout))
     return round(time.monotonic() - started, 1)
 
 

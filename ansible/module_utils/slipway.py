@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,12 +24,14 @@ def digest(value) -> str:
 
 
 def read(path: str) -> bytes | None:
-    """Content of a file, None when there is none."""
+    """Content of a file, None when there is none. A process or a cgroup may go between the opening of its file and the reading."""
     try:
         with open(path, "rb") as f:
             return f.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH, errno.ENODEV):
+            return None
+        raise
 
 
 def write(path: str, content: bytes, mode: int = 0o644, check: bool = False) -> bool:

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -155,6 +156,11 @@ func merged(c *chart.Chart, values []byte) (map[string]any, error) {
 	}
 	if err := util.ValidateAgainstSingleSchema(all, c.Schema); err != nil {
 		return nil, schemaError(err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Values)) {
+		if _, ok := all[key]; !ok { // to Helm null means without the default, and the templates want one
+			return nil, fmt.Errorf("%s is null; leave it out to have the default", key)
+		}
 	}
 	return all, nil
 }

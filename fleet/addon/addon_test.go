@@ -187,3 +187,27 @@ func checkContainer(t *testing.T, name string, c map[string]any) {
 		}
 	}
 }
+
+// Values that are let in at admission must render: nobody is there any more who could mend them.
+func FuzzValues(f *testing.F) {
+	for _, seed := range []string{
+		``, `{}`, `null`, `[]`, `1`, `{"replicas":3}`, `{"replicas":-1}`, `{"replicas":1e9}`, `{"upstreams":["192.0.2.1","\n"]}`, `{"extraServers":"{{ .Values }}"}`, `{"extraServers":"a\n---\nkind: Pod"}`,
+		`{"slipway":{"image":"x"}}`, `{"global":{"a":1}}`, `{"nodeSelector":{"a: b":"c\nd"}}`, `{"nodeSelector":null}`, `{"tolerations":[{"key":"infra","operator":"Exists"}]}`,
+		`{"resources":{"limits":{"memory":null,"cpu":1}},"resolutionSeconds":60}`, `{"extraServers":"\u0000\u2028"}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, values string) {
+		for _, name := range Known() {
+			checked := Check(name, []byte(values))
+			rendered, err := Render(name, []byte(values), facts())
+			if (checked == nil) != (err == nil) {
+				t.Errorf("%s: the check says %v, rendering says %v", name, checked, err)
+			}
+			plain, plainErr := Render(name, nil, facts())
+			if err == nil && (plainErr != nil || len(rendered.Objects) != len(plain.Objects)) {
+				t.Errorf("%s: values make %d objects of %d", name, len(rendered.Objects), len(plain.Objects))
+			}
+		}
+	})
+}

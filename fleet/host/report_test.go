@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -135,6 +137,50 @@ func FuzzExcerpt(f *testing.F) {
 		s := excerpt(b)
 		if len([]rune(s)) > 200 || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
 			t.Errorf("excerpt(%q) = %q", b, s)
+		}
+	})
+}
+
+func FuzzParseLease(f *testing.F) {
+	for _, seed := range []string{
+		`{"generation":3,"cluster":"c","operation":"o-1"}`, `{"generation":0}`, `{"generation":-1}`, `{"generation":9223372036854775808}`, `{"generation":1e3}`, `{"cluster":"a b"}`,
+		`{"Generation":1,"generation":2}`, `{} {}`, `null`, `[]`, ``, `{"x":1}`, "{\"cluster\":\"\x1b[2J\"}",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		lease, err := parseLease(b)
+		if err != nil {
+			if len(err.Error()) > 2048 || readableError(err) != nil {
+				t.Errorf("the error %q", err)
+			}
+			return
+		}
+		if lease.Generation < 0 || !word(lease.Cluster) || !word(lease.Operation) {
+			t.Errorf("kept %+v of %q", lease, b)
+		}
+	})
+}
+
+// readableError wants that an error that repeats what a host said can be printed on a terminal.
+func readableError(err error) error {
+	if strings.ContainsFunc(err.Error(), func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return errors.New("it has characters that cannot be printed")
+	}
+	return nil
+}
+
+func FuzzAfterMark(f *testing.F) {
+	for _, seed := range []string{"", "slipway-begin\n", "hello\nslipway-begin\nos=x\n", "xslipway-begin\n", "slipway-begin", "\nslipway-begin\nslipway-begin\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, out []byte) {
+		body, ok := afterMark(out)
+		if !bytes.HasSuffix(out, body) || ok != bytes.Contains(append([]byte("\n"), out...), []byte("\n"+beginMark)) {
+			t.Errorf("afterMark(%q) = %q, %v", out, body, ok)
+		}
+		if again, _ := afterMark(append([]byte("a banner\n"), out...)); ok && !bytes.Equal(again, body) {
+			t.Errorf("a banner before %q changes %q to %q", out, body, again)
 		}
 	})
 }

@@ -3,8 +3,10 @@ package plan
 import (
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -190,6 +192,66 @@ func FuzzValidateKubelet(f *testing.F) {
 				t.Errorf("finding %q", finding)
 			}
 			seen[finding.Path] = true
+		}
+	})
+}
+
+// Whatever a person writes into the words of a spec, the check ends, and what it refuses has a place and a reason.
+func FuzzValidateWords(f *testing.F) {
+	facts := goodFacts(f)
+	facts.CheckAddon = nil
+	f.Add("v1.36.3", "10.244.0.0/16", "10.96.0.0/16", "flannel", "tier", "app", "vm.max_map_count", "1")
+	f.Add("v1.36", "fd00::/48", "fd01::/108", "None", "a/b", "", "net.ipv4.conf.all/x", "")
+	f.Add("", "0.0.0.0/0", "::/0", "calico", "/", "\n", "..", "1\n2")
+	f.Add("v1.36.3", "10.244.0.1/33", "10.244.0.0/16", "\xff", "kubernetes.io/x", "é", "", "\x00")
+	f.Fuzz(func(t *testing.T, version, pods, services, plugin, key, value, sysctl, setting string) {
+		s := goodSpec()
+		s.Kubernetes.Version, s.ContentVersion = version, version
+		s.Network = v1alpha1.Network{Plugin: v1alpha1.NetworkPlugin(plugin), PodCIDRs: []string{pods}, ServiceCIDRs: []string{services}}
+		s.Workers[0].Labels = map[string]string{key: value}
+		s.Workers[0].Name = value
+		s.Workers[0].Selector = &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
+		s.OS.Sysctls = map[string]string{sysctl: setting}
+		s.Addons[0].Name = plugin
+		found := Validate(s, facts)
+		for _, finding := range found {
+			if !strings.HasPrefix(finding.Path, "spec.") || finding.Message == "" {
+				t.Errorf("finding %q", finding)
+			}
+		}
+		podRange, err := netip.ParsePrefix(pods)
+		serviceRange, other := netip.ParsePrefix(services)
+		if len(found) == 0 && (err != nil || other != nil || podRange.Overlaps(serviceRange)) {
+			t.Errorf("took the ranges %q and %q", pods, services)
+		}
+	})
+}
+
+func FuzzNearest(f *testing.F) {
+	f.Add("flanel", "flannel")
+	f.Add("", "")
+	f.Add(strings.Repeat("é", 100), "\xff\xfe")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if distance(a, b) != distance(b, a) || distance(a, a) != 0 {
+			t.Errorf("the distance of %q and %q depends on the order", a, b)
+		}
+		if hint := didYouMean(a, []string{b}); hint != "" && !strings.HasSuffix(hint, "?") {
+			t.Errorf("hint %q", hint)
+		}
+	})
+}
+
+func FuzzNumber(f *testing.F) {
+	for _, name := range []string{"shop-scale-0d19e180-3", "shop", "", "-", "a--1", "a-+1", "a-99999999999999999999", "a-٣"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		n := Number(name)
+		if n < 0 || n > 0 && !strings.Contains(name, "-") {
+			t.Errorf("Number(%q) = %d", name, n)
+		}
+		if got := Number("shop-scale-" + strconv.Itoa(n)); got != n {
+			t.Errorf("%d is read as %d", n, got)
 		}
 	})
 }

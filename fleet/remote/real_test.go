@@ -265,3 +265,25 @@ func BenchmarkTrimmedNodes(b *testing.B) {
 		runtime.KeepAlive(store)
 	}
 }
+
+// A kubeconfig comes from a Secret: whatever stands in it, it leads to an API server that is checked, with nothing of this host.
+func FuzzClientConfig(f *testing.F) {
+	f.Add(kubeconfig("", "token: x"))
+	f.Add(kubeconfig("certificate-authority-data: YQ==", "client-certificate-data: YQ==, client-key-data: YQ=="))
+	f.Add(kubeconfig("insecure-skip-tls-verify: true", "token: x"))
+	f.Add(kubeconfig("proxy-url: \"http://198.18.0.9\"", "tokenFile: /etc/token"))
+	f.Add(kubeconfig("", "exec: {command: a}, as: root"))
+	f.Add([]byte("{"))
+	f.Add([]byte(""))
+	f.Add([]byte("apiVersion: v1\nkind: Config\nclusters: [{name: x, cluster: {server: \"http://a\"}}, {name: x, cluster: {server: \"https://b\"}}]\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		config, err := clientConfig(text)
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(config.Host, "https://") || config.Insecure || config.ExecProvider != nil || config.AuthProvider != nil ||
+			config.BearerTokenFile != "" || config.CAFile != "" || config.CertFile != "" || config.KeyFile != "" {
+			t.Errorf("took %q: %v", text, config)
+		}
+	})
+}

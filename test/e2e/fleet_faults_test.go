@@ -134,6 +134,22 @@ func TestOperatorDies(t *testing.T) {
 func oldOperatorTouchesNothing(t *testing.T, e *env, backup string) {
 	old := e.restored(backup)
 	old.slipway("cluster", "create", "other", "--workers", "1", "--profile", "lab", "--pod-cidr", "10.230.0.0/16", "--service-cidr", "10.231.0.0/16")
+	idle := ""
+	old.eventually(shortTime, "two machines are claimed", func() error {
+		held := 0
+		for _, m := range old.machines() {
+			if m.Spec.ClaimRef != nil {
+				held++
+			} else {
+				idle = m.Name
+			}
+		}
+		if held != 2 {
+			return fmt.Errorf("%d are", held)
+		}
+		return nil
+	})
+	old.slipway("machine", "inspect", "--again", idle) // it would be looked at anyway, but not so soon
 	refusal := "which this operator does not know"
 	old.eventually(shortTime, "each host is refused because its stamp is not known", func() error {
 		refused := map[string]string{}

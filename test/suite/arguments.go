@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,16 +23,41 @@ func arguments(suite string) ([]string, error) {
 	case "unit":
 		return []string{"test", "-json", "-timeout=10m", "./..."}, nil
 	case "plane":
-		return tagged("plane", func(dir string) bool { return true }, "-timeout=30m", "-p=1")
+		return tagged("plane", everyTest, "-tags=plane", "-timeout=30m")
 	case "lab":
-		return tagged("lab", func(dir string) bool { return !strings.HasPrefix(dir, "test/e2e") }, "-timeout=40m", "-p=1")
+		return tagged("lab", func(dir, _ string) bool { return !strings.HasPrefix(dir, "test/e2e") }, "-tags=lab", "-timeout=40m")
 	case "e2e":
-		return tagged("lab", func(dir string) bool { return strings.HasPrefix(dir, "test/e2e") }, "-timeout=60m", "-p=1")
+		return tagged("lab", func(dir, _ string) bool { return strings.HasPrefix(dir, "test/e2e") }, "-tags=lab", "-timeout=60m")
+	case "long":
+		mine, err := shard(os.Getenv("SHARD"))
+		if err != nil {
+			return nil, err
+		}
+		return tagged("long", mine, "-tags=lab,long", "-timeout=12h")
 	}
-	return nil, fmt.Errorf("there is no suite %q: unit, plane, lab, e2e", suite)
+	return nil, fmt.Errorf("there is no suite %q: unit, plane, lab, e2e, long", suite)
 }
 
-func tagged(tag string, want func(dir string) bool, flags ...string) ([]string, error) {
+func everyTest(string, string) bool { return true }
+
+// shard chooses the tests of part i of n, as in 2/3; empty: all.
+func shard(text string) (func(dir, name string) bool, error) {
+	if text == "" {
+		return everyTest, nil
+	}
+	var i, n uint32
+	if found, err := fmt.Sscanf(text, "%d/%d", &i, &n); found != 2 || err != nil || i < 1 || i > n {
+		return nil, fmt.Errorf("SHARD is %q; want i/n as in 1/3", text)
+	}
+	return func(_, name string) bool {
+		hash := fnv.New32a()
+		_, _ = hash.Write([]byte(name)) // never fails
+		return hash.Sum32()%n == i-1
+	}, nil
+}
+
+// tagged are the arguments for the tests that stand in files with a tag and are wanted.
+func tagged(tag string, want func(dir, name string) bool, flags ...string) ([]string, error) {
 	dirs, names := map[string]bool{}, map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
@@ -41,12 +67,12 @@ func tagged(tag string, want func(dir string) bool, flags ...string) ([]string, 
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", path, err)
 		}
-		if !hasTag(text, tag) || !want(filepath.Dir(path)) {
+		if !hasTag(text, tag) || tag != "long" && hasTag(text, "long") {
 			return nil
 		}
 		for _, m := range testFunc.FindAllSubmatch(text, -1) {
-			if string(m[1]) != "TestMain" {
-				dirs["./"+filepath.Dir(path)], names[string(m[1])] = true, true
+			if name := string(m[1]); name != "TestMain" && want(filepath.Dir(path), name) {
+				dirs["./"+filepath.Dir(path)], names[name] = true, true
 			}
 		}
 		return nil
@@ -54,7 +80,10 @@ func tagged(tag string, want func(dir string) bool, flags ...string) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"test", "-json", "-count=1", "-tags=" + tag, "-run=^(" + strings.Join(sorted(names), "|") + ")$"}, flags...)
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no test has the tag %s and is wanted", tag)
+	}
+	args := append([]string{"test", "-json", "-count=1", "-p=1", "-run=^(" + strings.Join(sorted(names), "|") + ")$"}, flags...)
 	return append(args, sorted(dirs)...), nil
 }
 

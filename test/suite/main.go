@@ -3,6 +3,7 @@
 // build, and when a suite runs no test.
 //
 //	go run ./test/suite unit plane lab e2e
+//	SHARD=1/3 SEED=7 go run ./test/suite long
 package main
 
 import (
@@ -31,7 +32,7 @@ type result struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: suite unit|plane|lab|e2e ...")
+		fmt.Fprintln(os.Stderr, "usage: suite unit|plane|lab|e2e|long ...")
 		os.Exit(2)
 	}
 	var results []result

@@ -59,3 +59,29 @@ func TestHasTag(t *testing.T) {
 		}
 	}
 }
+
+func TestShard(t *testing.T) {
+	names := []string{"TestA", "TestB", "TestC", "TestD", "TestE", "TestF", "TestG"}
+	count := map[string]int{}
+	for _, text := range []string{"1/3", "2/3", "3/3"} {
+		mine, err := shard(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if mine("dir", name) {
+				count[name]++
+			}
+		}
+	}
+	for _, name := range names {
+		if count[name] != 1 {
+			t.Errorf("%s is in %d shards, want 1", name, count[name])
+		}
+	}
+	for _, text := range []string{"0/3", "4/3", "1", "x", "1/0"} {
+		if _, err := shard(text); err == nil {
+			t.Errorf("%q is taken for a shard", text)
+		}
+	}
+}

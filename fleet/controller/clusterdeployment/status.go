@@ -113,7 +113,7 @@ func setMachinesClaimed(s *scope) {
 		switch {
 		case c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == set.Generation:
 			continue
-		case c == nil:
+		case c == nil || c.Status == metav1.ConditionTrue:
 			missing = append(missing, set.Name+": not looked at yet")
 		default:
 			missing = append(missing, set.Name+": "+c.Message)
@@ -187,8 +187,12 @@ func notReady(s *scope) string {
 	var parts []string
 	for i := range s.seen.Sets {
 		set := &s.seen.Sets[i]
-		if ready, wanted := ptr.Deref(set.Status.ReadyReplicas, 0), ptr.Deref(set.Spec.Replicas, 0); ready < wanted || set.Status.ObservedGeneration != set.Generation {
-			parts = append(parts, fmt.Sprintf("%s: %d of %d ready", set.Name, ready, wanted))
+		ready, wanted := ptr.Deref(set.Status.ReadyReplicas, 0), ptr.Deref(set.Spec.Replicas, 0)
+		switch words := fmt.Sprintf("%s: %d of %d ready", set.Name, ready, wanted); {
+		case set.Status.ObservedGeneration != set.Generation:
+			parts = append(parts, words+", not looked at yet")
+		case ready < wanted:
+			parts = append(parts, words)
 		}
 	}
 	return kube.Sentence(parts)
