@@ -218,7 +218,7 @@ func link(from, to *os.File, name string) error {
 	case err == nil:
 		return regular(to, name)
 	case errors.Is(err, unix.EPERM):
-		return linkError(from, name, err)
+		return linkError(from, to, name, err)
 	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EMLINK):
 		return &LinkError{File: name, Err: err}
 	}
@@ -238,14 +238,27 @@ func regular(dir *os.File, name string) error {
 }
 
 // linkError tells the two reasons for EPERM apart: vfat and the like have no links; the kernel protects files of others.
-func linkError(from *os.File, name string, err error) error {
-	e := &LinkError{File: name, Err: err}
+func linkError(from, to *os.File, name string, err error) error {
+	e := &LinkError{File: name, Err: err, Forbidden: canLink(to)}
 	var stat unix.Stat_t
 	if unix.Fstatat(int(from.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW) == nil {
 		e.Owner = int(stat.Uid)
-		e.Forbidden = e.Owner != os.Getuid() && os.Getuid() != 0
 	}
 	return e
+}
+
+// canLink says whether a file of one's own can be linked in a folder.
+func canLink(dir *os.File) bool {
+	const probe, second = ".probe", ".probe-link"
+	fd, err := unix.Openat(int(dir.Fd()), probe, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(fd) // nothing was written
+	err = unix.Linkat(int(dir.Fd()), probe, int(dir.Fd()), second, 0)
+	_ = unix.Unlinkat(int(dir.Fd()), second, 0) // the folder goes as a whole when a pin does not succeed
+	_ = unix.Unlinkat(int(dir.Fd()), probe, 0)
+	return err == nil
 }
 
 func (b *folder) copyFile(ctx context.Context, pin *os.Root, temp, name string, o PinOptions, p *Pin) error {

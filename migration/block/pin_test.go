@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
+	"golang.org/x/sys/unix"
 )
 
 func pinned(t *testing.T) (dir, name, folder string, p *Pin) {
@@ -183,5 +185,42 @@ func TestLinkErrorsSayWhatHelps(t *testing.T) {
 	}
 	if e := (&LinkError{File: "index", Err: syscall.EXDEV}).Error(); !strings.Contains(e, "allow copies") {
 		t.Error(e)
+	}
+}
+
+// TestPinOfFilesOfOthersIsForbidden acts as another user where the kernel protects hard links. It needs root.
+func TestPinOfFilesOfOthersIsForbidden(t *testing.T) {
+	protected, err := os.ReadFile("/proc/sys/fs/protected_hardlinks")
+	if os.Getuid() != 0 || err != nil || strings.TrimSpace(string(protected)) != "1" {
+		t.Skip("needs root and fs.protected_hardlinks")
+	}
+	const nobody = 65534
+	name, files := small()
+	dir, err := os.MkdirTemp("", "pin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	writeBlock(t, filepath.Join(dir, name), files)
+	space := filepath.Join(dir, "space")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(space, 0o700), os.Chown(space, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	d := openDir(t, dir)
+	runtime.LockOSThread() // not unlocked: the thread ends with the test
+	if err := errors.Join(unix.Setfsgid(nobody), unix.Setfsuid(nobody)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Pin(t.Context(), []string{name}, PinOptions{Folder: filepath.Join(space, "pin"), Copy: true})
+	back := errors.Join(unix.Setfsuid(0), unix.Setfsgid(0))
+	if back != nil {
+		t.Fatal(back)
+	}
+	var link *LinkError
+	if !errors.As(err, &link) || !link.Forbidden || link.Owner != 0 {
+		t.Errorf("%v", err)
+	}
+	if left, _ := os.ReadDir(filepath.Join(space, "pin")); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
 	}
 }
