@@ -26,7 +26,7 @@ const (
 func (k Kind) advice() string {
 	switch k {
 	case MissingFile:
-		return "take the block from a backup or a replica; without one, move its folder out of the data directory: Prometheus cannot use it"
+		return "take the block from a backup or a replica; without one, move its folder out of the data directory before the next restart"
 	case BadMeta:
 		return "take meta.json from a backup or a replica; while it is bad, Prometheus skips the block and plans no compaction"
 	case UnknownVersion:

@@ -32,7 +32,7 @@ type Meta struct {
 	Cut        *CutFrom   `json:"slipway,omitempty"`
 }
 
-// Stats are the counts of a block. Before 2.54 Prometheus did not tell floats and histograms apart.
+// Stats are the counts of a block. Older versions do not tell floats and histograms apart.
 type Stats struct {
 	NumSamples          uint64 `json:"numSamples,omitempty"`
 	NumFloatSamples     uint64 `json:"numFloatSamples,omitempty"`
