@@ -1,9 +1,6 @@
 package block
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "encoding/binary"
 
 func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 
@@ -35,14 +32,6 @@ func (m *bitmap) set(off int64) {
 func (m *bitmap) has(off int64) bool {
 	i, ok := m.place(off)
 	return ok && m.words[i/64]&(1<<(i%64)) != 0
-}
-
-func (m *bitmap) count() uint64 {
-	var n int
-	for _, w := range m.words {
-		n += bits.OnesCount64(w)
-	}
-	return uint64(n)
 }
 
 // bitReader reads a chunk's layout.

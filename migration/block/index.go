@@ -201,6 +201,25 @@ func (x *indexReader) checkSymbols() error {
 	if x.version == index.FormatV1 {
 		x.symbolsAt = newBitmap(s.pos, s.end, 1)
 	}
+	if err := x.eachSymbol(s); err != nil {
+		return err
+	}
+	if err := s.check(); err != nil {
+		return at(s.pos, "symbols: %w", err)
+	}
+	if s.pos != s.end {
+		return at(s.pos, "symbols: %d bytes behind the last one", s.end-s.pos)
+	}
+	for name, seen := range x.names {
+		if !seen {
+			return at(start, "symbols: label name %.40q of the postings table is not among them", name)
+		}
+	}
+	return x.padding(s.end+4, int64(x.toc.Series))
+}
+
+// eachSymbol counts the symbols and ticks off the label names; what s.err says is told by the sum.
+func (x *indexReader) eachSymbol(s *section) error {
 	var last []byte
 	for n := s.be32(); n > 0 && s.err == nil; n-- {
 		off := s.pos
@@ -220,18 +239,7 @@ func (x *indexReader) checkSymbols() error {
 		}
 		x.symbols++
 	}
-	if err := s.check(); err != nil {
-		return at(s.pos, "symbols: %w", err)
-	}
-	if s.pos != s.end {
-		return at(s.pos, "symbols: %d bytes behind the last one", s.end-s.pos)
-	}
-	for name, seen := range x.names {
-		if !seen {
-			return at(start, "symbols: label name %.40q of the postings table is not among them", name)
-		}
-	}
-	return x.padding(s.end+4, int64(x.toc.Series))
+	return nil
 }
 
 // padding says that between two sections lie zeros only, and no more than alignment needs.
