@@ -60,7 +60,7 @@ bundle: build ## Build the bundle of Kubernetes and all that goes on a node (cac
 	$(BIN) bundle build
 
 .PHONY: bench
-bench: bench-cluster bench-scale ## All benchmarks
+bench: bench-cluster bench-scale bench-block ## All benchmarks
 
 .PHONY: bench-cluster
 bench-cluster: packages build bundle ## Time to cluster and to join, against a shell script on the same machines
@@ -69,6 +69,10 @@ bench-cluster: packages build bundle ## Time to cluster and to join, against a s
 .PHONY: bench-scale
 bench-scale: packages build ## 50 x 3 and 200 x 100 simulated machines: time, CPU, memory, API writes
 	go run ./test/scale
+
+.PHONY: bench-block
+bench-block: ## Scrubbing a block of Prometheus against sha256sum and against the TSDB library
+	go test -run '^$$' -bench BenchmarkScrub -benchtime 5x ./migration/block
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs and the API reference

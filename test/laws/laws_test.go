@@ -21,7 +21,7 @@ const module = "github.com/slipway-dev/slipway/"
 // rooms lists for each room of the tree what it may import of ours, as path prefixes. The longest matching room counts.
 var rooms = map[string][]string{
 	"cmd":              {"cli", "console"},
-	"cli":              {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "kube", "lab", "plane", "ssh"},
+	"cli":              {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "kube", "lab", "migration", "plane", "ssh"},
 	"fleet":            {"api", "certs", "executor", "fleet", "kube"},
 	"fleet/controller": {"api", "bundle", "executor", "fleet/addon", "fleet/host", "fleet/inventory", "fleet/plan", "fleet/remote", "kube", "certs"},
 	"fleet/plan":       {"api"},
@@ -39,8 +39,9 @@ var rooms = map[string][]string{
 	"charts":           {},
 	"bundle":           {},
 	"lab":              {},
+	"migration/block":  {},
 	"plane":            {"bundle", "certs", "charts"},
-	"test":             {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "kube", "lab", "plane", "ssh"},
+	"test":             {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "kube", "lab", "migration", "plane", "ssh"},
 }
 
 type pkg struct {
@@ -117,6 +118,27 @@ func TestNoPackageIsNamedAfterNothing(t *testing.T) {
 	}
 }
 
+// TestMigrationEnginesStaySmall: they end up in an agent that runs on other people's servers.
+func TestMigrationEnginesStaySmall(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./migration/block")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing what migration/block needs: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	for _, dep := range deps {
+		for _, no := range []string{"k8s.io", "sigs.k8s.io", "google.golang.org/grpc", "github.com/prometheus/prometheus/config"} {
+			if within(dep, no) {
+				t.Errorf("migration/block needs %s", dep)
+			}
+		}
+	}
+	if len(deps) < 50 || len(deps) > 300 {
+		t.Errorf("migration/block needs %d packages, want some 265", len(deps))
+	}
+}
+
 // mapped finds the folders in the map of ARCHITECTURE.md: lines of its first code block that begin with a path ending in "/".
 var mapped = regexp.MustCompile(`(?m)^([a-z.][A-Za-z0-9_.\-/]*)/(?:\s|$)`)
 
@@ -143,7 +165,7 @@ func folders(t *testing.T) []string {
 	if err != nil {
 		t.Fatalf("listing files: %v", err)
 	}
-	deep := map[string]bool{"fleet": true, "cmd": true, "api": true, "test": true}
+	deep := map[string]bool{"fleet": true, "migration": true, "cmd": true, "api": true, "test": true}
 	found := map[string]bool{}
 	for _, f := range strings.Split(strings.TrimSpace(string(out)), "\n") {
 		parts := strings.Split(f, "/")
