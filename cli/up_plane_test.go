@@ -273,7 +273,7 @@ func TestOperatorOnAnExistingCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Stop(context.WithoutCancel(t.Context())) }()
-	cmd := s.command(t.Context(), "operator", "--kubeconfig", p.Kubeconfig(), "--executor", "simulated", "--install-crds", "--controllers", "machine")
+	cmd := s.command(t.Context(), "operator", "--kubeconfig", p.Kubeconfig(), "--executor", "simulated", "--install-crds", "--controllers", "machine", "--log-level", "debug")
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +282,10 @@ func TestOperatorOnAnExistingCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen strings.Builder
-	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(seen.String(), "The operator runs against"); {
+	started := func(text string) bool {
+		return strings.Contains(text, "The operator runs against") && strings.Contains(text, "controller=machine ")
+	}
+	for lines := bufio.NewScanner(out); !started(seen.String()) && lines.Scan(); {
 		seen.WriteString(lines.Text() + "\n")
 	}
 	if text := seen.String(); !strings.Contains(text, "controller=machine ") || strings.Contains(text, "controller=addons") {
