@@ -16,11 +16,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/slipway-dev/slipway/bundle"
 	"github.com/slipway-dev/slipway/charts"
 	"github.com/slipway-dev/slipway/fleet"
 	"github.com/slipway-dev/slipway/plane"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 type settings struct {
@@ -43,6 +45,7 @@ func main() {
 	flag.StringVar(&s.keep, "keep", "", "directory to keep the operator's log in")
 	flag.StringVar(&s.out, "out", "", "file that the tables are also written to")
 	flag.Parse()
+	log.SetLogger(logr.Discard()) // what goes wrong comes back as an error
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	missed, err := run(ctx, s)
