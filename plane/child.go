@@ -92,23 +92,35 @@ func (c *child) runOnce() error {
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", c.name, err)
 	}
-	process, err := Identify(command.Process.Pid)
-	if err == nil {
-		err = c.register.set(c.name, process)
-	}
-	if err != nil {
+	if err := c.record(command.Process.Pid); err != nil {
 		_ = command.Process.Kill()
-		_ = command.Wait()
+		if ended := command.Wait(); command.ProcessState.Exited() {
+			return orExit0(ended) // it was gone before it could be looked at: why it went says more
+		}
 		return fmt.Errorf("recording %s: %w", c.name, err)
 	}
 	c.setProcess(command.Process)
-	err = command.Wait()
+	err := command.Wait()
 	c.setProcess(nil)
 	if forget := c.register.forget(c.name); forget != nil {
 		c.progress(forget.Error())
 	}
+	return orExit0(err)
+}
+
+// record notes the process in the register, so that whoever comes later knows it from a stranger with its pid.
+func (c *child) record(pid int) error {
+	process, err := Identify(pid)
+	if err != nil {
+		return err
+	}
+	return c.register.set(c.name, process)
+}
+
+// orExit0 is the reason of an end: a child that ends well has ended all the same.
+func orExit0(err error) error {
 	if err == nil {
-		err = errors.New("exit status 0")
+		return errors.New("exit status 0")
 	}
 	return err
 }
