@@ -25,7 +25,7 @@ func TestLifecycle(t *testing.T) {
 	var attempts []result
 	attempts = append(attempts, s.kill("create", cluster, func(seen []result) bool {
 		return slices.ContainsFunc(seen, func(r result) bool {
-			return r.Host == s.hostname(s.planes[0]) && strings.HasPrefix(r.Task, "Place kubelet") && r.Kind == "ok"
+			return r.Host == s.hostname(s.planes[0]) && strings.HasPrefix(r.Task, "Know the kubelet") && r.Kind == "ok"
 		})
 	})...)
 	attempts = append(attempts, s.kill("create", cluster, func([]result) bool {

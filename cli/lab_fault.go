@@ -28,6 +28,7 @@ func newLabFaultCommand(opts *lab.Options) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.leave, "leave", "0", "fill-disk: space to leave free")
 	flags.StringVar(&f.rate, "bytes-per-second", "", "rate: limit each way, such as 1Mi; 0 takes it away")
+	flags.Float64Var(&f.cores, "cores", 0, "slow: how much of this host's cores the machine gets, such as 0.5; 0 takes the limit away")
 	flags.IntVar(&f.millis, "ms", 0, "delay: milliseconds each way")
 	flags.IntVar(&f.port, "port", 0, "delay: port of the machine (default: sshd's)")
 	flags.DurationVar(&f.offset, "offset", 0, "clock: how far ahead (negative: behind); 0 takes it away")
@@ -49,12 +50,13 @@ func newLabFaultCommand(opts *lab.Options) *cobra.Command {
 }
 
 func faultNames() []string {
-	return []string{"power-off", "power-on", "unplug", "plug", "freeze", "thaw", "fill-disk", "free-disk", "rate", "delay", "clock", "heal"}
+	return []string{"power-off", "power-on", "unplug", "plug", "freeze", "thaw", "fill-disk", "free-disk", "rate", "slow", "delay", "clock", "heal"}
 }
 
 type faultFlags struct {
 	command      *cobra.Command
 	leave, rate  string
+	cores        float64
 	millis, port int
 	offset       time.Duration
 }
@@ -80,6 +82,11 @@ func (f *faultFlags) run(ctx context.Context, l *lab.Lab, machine, fault string)
 			return err
 		}
 		return l.LimitRate(ctx, machine, rate)
+	case "slow":
+		if !f.command.Flags().Changed("cores") {
+			return fmt.Errorf("slow: say --cores, such as 0.5")
+		}
+		return l.LimitCores(ctx, machine, f.cores)
 	case "clock":
 		if !f.command.Flags().Changed("offset") {
 			return fmt.Errorf("clock: say --offset, such as 90s or -1h")

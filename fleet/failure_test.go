@@ -153,12 +153,7 @@ func (s *sim) at(i int) host.Address {
 
 func TestDeletedMachineIsHeldUntilItIsClean(t *testing.T) {
 	t.Parallel()
-	s := newSim(t)
-	s.machines(4)
-	s.operator()
-	s.idles(4)
-	kubetest.Must(t, s.client, s.deployment("shop", 1))
-	s.ready("shop", 3)
+	s := newShop(t, 4, 1)
 	m := s.worker("shop")
 	s.deleted(m)
 	s.ready("shop", 3)

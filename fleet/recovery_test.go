@@ -54,12 +54,7 @@ func (s *sim) everything() []client.Object {
 
 func TestWipedStatusIsRebuilt(t *testing.T) {
 	t.Parallel()
-	s := newSim(t)
-	s.machines(4)
-	s.operator()
-	s.idles(4)
-	kubetest.Must(t, s.client, s.deployment("shop", 1))
-	s.ready("shop", 3)
+	s := newShop(t, 4, 1)
 	for _, o := range s.everything() {
 		s.wipe(o)
 	}
@@ -151,16 +146,6 @@ func TestOperationsOfABackupDoNotRunAgain(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// everyOperation lists the operations of the namespace.
-func (s *sim) everyOperation() []v1alpha1.Operation {
-	s.t.Helper()
-	var ops v1alpha1.OperationList
-	if err := s.client.List(s.t.Context(), &ops, client.InNamespace(s.ns)); err != nil {
-		s.t.Fatal(err)
-	}
-	return ops.Items
 }
 
 func (s *sim) forgetStarts() {
@@ -318,14 +303,14 @@ func TestSettingsChangedLaterAreReportedAndNotRolledOut(t *testing.T) {
 		})
 	}
 	upToDate(metav1.ConditionTrue, v1alpha1.ReasonAsWanted)
-	n := len(s.everyOperation())
+	n := len(s.operations())
 	kubetest.Change(t, s.client, d, func(d *v1alpha1.ClusterDeployment) {
 		d.Spec.Kubernetes.ComponentConfigs = &v1alpha1.ComponentConfigs{Kubelet: &runtime.RawExtension{Raw: []byte(`{"maxPods":200}`)}}
 	})
 	upToDate(metav1.ConditionFalse, v1alpha1.ReasonSettingsChanged)
 	kubetest.Change(t, s.client, d, func(d *v1alpha1.ClusterDeployment) { d.Spec.Kubernetes.ComponentConfigs = nil })
 	upToDate(metav1.ConditionTrue, v1alpha1.ReasonAsWanted)
-	if after := len(s.everyOperation()); n == 0 || after != n {
+	if after := len(s.operations()); n == 0 || after != n {
 		t.Errorf("%d operations after the change, %d before: nothing may be rolled out", after, n)
 	}
 }
@@ -367,12 +352,7 @@ func TestLostRunIsTakenUpByTheNextAttempt(t *testing.T) {
 
 func TestReleasedMachineIsCleanedForThePool(t *testing.T) {
 	t.Parallel()
-	s := newSim(t)
-	s.machines(4)
-	s.operator()
-	s.idles(4)
-	kubetest.Must(t, s.client, s.deployment("shop", 1))
-	s.ready("shop", 3)
+	s := newShop(t, 4, 1)
 	worker := s.worker("shop")
 	at := host.Address{Host: worker.Spec.Address, Port: 22, User: "root", HostKey: worker.Spec.HostKey}
 	s.hosts.Fail(at, &host.Error{Kind: host.Unreachable, Err: errors.New("no route")})

@@ -22,10 +22,27 @@ func (s *sim) replicas(name string, workers int32) {
 	kubetest.Change(s.t, s.client, d, func(d *v1alpha1.ClusterDeployment) { d.Spec.Workers[0].Replicas = ptr.To(workers) })
 }
 
-func (s *sim) operations(entry v1alpha1.EntryPoint) []v1alpha1.Operation {
+// newShop is a world of machines of which some are the cluster shop: Ready, one control plane, one etcd and these workers.
+func newShop(t *testing.T, machines int, workers int32) *sim {
+	t.Helper()
+	s := newSim(t)
+	s.machines(machines)
+	s.operator()
+	s.idles(machines)
+	kubetest.Must(t, s.client, s.deployment("shop", workers))
+	s.ready("shop", int(workers)+2)
+	return s
+}
+
+// operations are those of an entry point, or all of them.
+func (s *sim) operations(entry ...v1alpha1.EntryPoint) []v1alpha1.Operation {
 	s.t.Helper()
+	options := []client.ListOption{client.InNamespace(s.ns)}
+	for _, e := range entry {
+		options = append(options, client.MatchingLabels{v1alpha1.EntryPointLabel: string(e)})
+	}
 	var ops v1alpha1.OperationList
-	if err := s.client.List(s.t.Context(), &ops, client.InNamespace(s.ns), client.MatchingLabels{v1alpha1.EntryPointLabel: string(entry)}); err != nil {
+	if err := s.client.List(s.t.Context(), &ops, options...); err != nil {
 		s.t.Fatal(err)
 	}
 	return ops.Items
@@ -33,12 +50,7 @@ func (s *sim) operations(entry v1alpha1.EntryPoint) []v1alpha1.Operation {
 
 func TestScaleOutTouchesTheJoiningMachinesOnly(t *testing.T) {
 	t.Parallel()
-	s := newSim(t)
-	s.machines(6)
-	s.operator()
-	s.idles(6)
-	kubetest.Must(t, s.client, s.deployment("shop", 1))
-	s.ready("shop", 3)
+	s := newShop(t, 6, 1)
 	s.replicas("shop", 3)
 	s.ready("shop", 5)
 	joined := map[string]bool{}
@@ -57,12 +69,7 @@ func TestScaleOutTouchesTheJoiningMachinesOnly(t *testing.T) {
 
 func TestScaleInGivesCleanMachinesBack(t *testing.T) {
 	t.Parallel()
-	s := newSim(t)
-	s.machines(5)
-	s.operator()
-	s.idles(5)
-	kubetest.Must(t, s.client, s.deployment("shop", 3))
-	s.ready("shop", 5)
+	s := newShop(t, 5, 3)
 	var marked *v1alpha1.Machine
 	for _, m := range s.all(t.Context()) {
 		if strings.HasSuffix(m.Spec.ClaimRef.MachineSet, "-general") {

@@ -212,6 +212,34 @@ func (h Host) setDirFrozen(ctx context.Context, dir string, frozen bool) error {
 	})
 }
 
+const (
+	// cpuPeriod is how often a limited machine gets its share, in microseconds; the kernel's own default.
+	cpuPeriod = 100_000
+	// minCores is the least that the kernel takes: a millisecond per period.
+	minCores, maxCores = 0.01, 1024.0
+)
+
+// limitCores sets how much of the cores the processes in a machine's directories get together; zero is all of them.
+func limitCores(dirs []string, cores float64) error {
+	v1, v2 := "-1", "max"
+	if cores != 0 {
+		v1 = strconv.Itoa(int(cores * cpuPeriod))
+		v2 = v1
+	}
+	for _, dir := range dirs {
+		for name, text := range map[string]string{"cpu.cfs_quota_us": v1, "cpu.max": fmt.Sprintf("%s %d", v2, cpuPeriod)} {
+			if !exists(filepath.Join(dir, name)) {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				return fmt.Errorf("limiting cores: %w", err)
+			}
+			return nil
+		}
+	}
+	return errors.New("limiting cores: this kernel has no CFS bandwidth control")
+}
+
 // removeCgroups removes the directories and all below them, deepest first.
 func removeCgroups(ctx context.Context, dirs []string) error {
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)

@@ -21,6 +21,7 @@ const (
 	faultDisk   = "fill-disk"
 	faultRate   = "rate"
 	faultDelay  = "delay"
+	faultSlow   = "slow"
 	faultClock  = "clock"
 )
 
@@ -48,8 +49,9 @@ func (l *Lab) fault(ctx context.Context, machine, name string, on bool, fn func(
 // PowerOff pulls the plug: every process ends at once and what was not synced to disk is lost.
 func (l *Lab) PowerOff(ctx context.Context, machine string) error {
 	return l.fault(ctx, machine, faultPower, true, func(m *machineState) error {
-		// Cable and rate belong to the port, a freeze to the processes: they end with the power.
-		m.Faults = slices.DeleteFunc(m.Faults, func(f string) bool { return f == faultCable || f == faultRate || f == faultFreeze })
+		// Cable and rate belong to the port, a freeze and a limit of its cores to the processes: they end with the power.
+		ends := []string{faultCable, faultRate, faultFreeze, faultSlow}
+		m.Faults = slices.DeleteFunc(m.Faults, func(f string) bool { return slices.Contains(ends, f) })
 		return l.stop(ctx, m)
 	})
 }
@@ -126,6 +128,19 @@ func (l *Lab) setFrozen(ctx context.Context, machine string, frozen bool) error 
 			return err
 		}
 		return l.host.setFrozen(ctx, l.memberDirs(m.Name), frozen)
+	})
+}
+
+// LimitCores limits how much of the cores of this host a machine gets, such as 0.5; zero takes the limit away.
+func (l *Lab) LimitCores(ctx context.Context, machine string, cores float64) error {
+	if cores != 0 && (cores < minCores || cores > maxCores) {
+		return fmt.Errorf("limiting the cores of %s: %g is not between %g and %g", machine, cores, minCores, maxCores)
+	}
+	return l.fault(ctx, machine, faultSlow, cores != 0, func(m *machineState) error {
+		if _, err := l.leader(m); err != nil {
+			return err
+		}
+		return limitCores(l.memberDirs(m.Name), cores)
 	})
 }
 
@@ -236,11 +251,12 @@ func (l *Lab) Heal(ctx context.Context, machine string) error {
 		faultCable:  func() error { return l.Plug(ctx, machine) },
 		faultDisk:   func() error { return l.FreeDisk(ctx, machine) },
 		faultRate:   func() error { return l.LimitRate(ctx, machine, 0) },
+		faultSlow:   func() error { return l.LimitCores(ctx, machine, 0) },
 		faultClock:  func() error { return l.SetClock(ctx, machine, 0) },
 	}
 	var errs []error
 	faults := slices.Clone(m.Faults)
-	for _, name := range []string{faultFreeze, faultCable, faultDisk, faultRate, faultClock} {
+	for _, name := range []string{faultFreeze, faultCable, faultDisk, faultRate, faultSlow, faultClock} {
 		if slices.Contains(faults, name) {
 			errs = append(errs, cure[name]())
 		}

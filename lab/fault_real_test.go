@@ -23,6 +23,7 @@ func TestLabFaultsHurtAndHeal(t *testing.T) {
 		{"freeze stops processes until thaw", freezeFault},
 		{"fill-disk leaves the space that was asked for", diskFault},
 		{"rate slows both ways", rateFault},
+		{"slow takes cores away and gives them back", slowFault},
 		{"delay adds time each way through the relay", delayFault},
 		{"clock moves for sshd, python and sudo and comes back", clockFault},
 		{"reboot from inside comes back by itself", rebootInside},
@@ -144,6 +145,30 @@ func rateFault(t *testing.T, l *Lab) {
 	must(t, l.LimitRate(t.Context(), "m1", 0))
 	if healed := transfer(t, l); healed > slow/2 {
 		t.Errorf("2 MiB took %s after healing", healed)
+	}
+}
+
+func slowFault(t *testing.T, l *Lab) {
+	work := func() time.Duration {
+		began := time.Now()
+		mustExec(t, l, "m1", "sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
+		return time.Since(began)
+	}
+	fast := work()
+	must(t, l.LimitCores(t.Context(), "m1", 0.1))
+	if got := faults(t, l, "m1"); !slices.Equal(got, []string{faultSlow}) {
+		t.Errorf("faults %v", got)
+	}
+	slow := work()
+	if slow < 3*fast {
+		t.Errorf("with a tenth of a core the same work took %s instead of %s", slow, fast)
+	}
+	must(t, l.LimitCores(t.Context(), "m1", 0))
+	if healed := work(); healed > slow/2 {
+		t.Errorf("the work took %s after healing", healed)
+	}
+	if err := l.LimitCores(t.Context(), "m1", -1); err == nil {
+		t.Error("took a negative number of cores")
 	}
 }
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway import Trouble
-from ansible.module_utils.slipway_content import Mirrors, install, is_installed
+from ansible.module_utils.slipway_content import Mirrors, check_room, install, is_there
 
 DOCUMENTATION = """
 module: slipway_bundle
 short_description: Files of a bundle on a host
 description:
-  - Fetches contents of a bundle by digest from mirrors, goes on where an earlier attempt was cut off, checks and unpacks them.
+  - Fetches contents of a bundle by digest from mirrors, several at once, goes on where an earlier attempt was cut off, checks and unpacks them.
   - Every file is recorded, so that M(slipway_purge) removes exactly what was placed.
 options:
   names: {description: Names of contents., type: list, elements: str, required: true}
@@ -30,17 +32,23 @@ fetched: {description: Names of contents that were placed., type: list, returned
 """
 
 
+AT_ONCE = 3
+
+
 def place(params: dict, check: bool) -> list[str]:
     """Places what is missing; names it."""
     contents = params["contents"]
     unknown = [n for n in params["names"] if n not in contents]
     if unknown:
         raise Trouble(f"the bundle has no content {', '.join(unknown)}; it has {', '.join(sorted(contents))}")
-    missing = [n for n in params["names"] if not is_installed(n, contents[n]["digest"])]
+    missing = [n for n in params["names"] if not is_there(n, contents[n]["digest"])]
     if missing and not check:
+        check_room(sum(int(contents[n]["size"]) for n in missing))
         mirrors = Mirrors(params["mirrors"], params["authority"])
-        for name in missing:
-            install(mirrors, name, contents[name]["digest"], int(contents[name]["size"]))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            # The largest first: it decides how long all of them take.
+            largest = sorted(missing, key=lambda n: -int(contents[n]["size"]))
+            list(pool.map(lambda n: install(mirrors, n, contents[n]["digest"], int(contents[n]["size"])), largest))
     return missing
 
 

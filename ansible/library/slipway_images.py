@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway import Trouble, run
-from ansible.module_utils.slipway_content import IMAGE, Mirrors, delete_files, forget, install, record, recorded
+from ansible.module_utils.slipway_content import IMAGE, Mirrors, delete_files, install, record, recorded
 
 DOCUMENTATION = """
 module: slipway_images
@@ -67,6 +67,8 @@ def bring(name: str, content: dict, mirrors: Mirrors) -> list[str]:
     files = install(mirrors, name, content["digest"], int(content["size"]))
     with ThreadPoolExecutor(4) as pool:
         found = sum(pool.map(import_one, ["/" + f for f in files]), [])
+    # Unpacked layers are not synced by containerd, and the record must not outlive them.
+    run("sync", "--file-system", "/var/lib/containerd")
     record(name, content["digest"], [IMAGE + reference for reference in found])
     delete_files(files)
     return found
@@ -89,7 +91,6 @@ def main() -> None:
         if wanted and not module.check_mode:
             mirrors = Mirrors(params["mirrors"], params["authority"])
             for name in wanted:
-                forget(name)
                 imported += bring(name, params["contents"][name], mirrors)
     except (Trouble, OSError) as e:
         module.fail_json(msg=str(e))

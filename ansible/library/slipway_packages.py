@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway import ENVIRONMENT, Trouble, run, succeeds
-from ansible.module_utils.slipway_content import Mirrors, delete_files, forget, install, record, recorded
+from ansible.module_utils.slipway_content import PACKAGE, Mirrors, delete_files, forget, install, record, recorded
 
 DOCUMENTATION = """
 module: slipway_packages
@@ -35,7 +34,6 @@ RETURN = """
 packages: {description: Names of the packages that were installed or purged., type: list, returned: always}
 """
 
-PACKAGE = "package "
 # Another dpkg (unattended upgrades, for one) may hold the lock for a while.
 LOCK_SECONDS = 180
 
@@ -131,7 +129,8 @@ def main() -> None:
     try:
         if needed and not module.check_mode:
             names = take_away(params["name"]) if absent else add(params)
-            os.sync()
+            # dpkg was told not to; only the file systems that it writes to, not those of all who share this kernel.
+            run("sync", "--file-system", "/usr", "/etc", "/var/lib/dpkg")
     except (Trouble, OSError) as e:
         module.fail_json(msg=str(e))
     if not absent and not module.check_mode and lacking(params["commands"]):

@@ -12,13 +12,13 @@ import time
 import urllib.error
 import urllib.request
 
-from ansible.module_utils.slipway import STATE, Trouble, read, remove, write
+from ansible.module_utils.slipway import STATE, Trouble, read, remove, run, write
 
 ROOT = "/"
 INSTALLED = os.path.join(STATE, "installed")
 INCOMING = os.path.join(STATE, "incoming")
-# Begins the line of an image in a record; its archive is deleted once it is imported.
-IMAGE = "image "
+# Begin the lines of a record that name an image or a package; its archive is deleted once it is imported or installed.
+IMAGE, PACKAGE = MARKS = ("image ", "package ")
 CHUNK = 1 << 20
 KEPT = {"/", "/opt", "/usr", "/usr/local", "/usr/local/bin", "/var/lib", STATE}
 ROUNDS = 5
@@ -55,6 +55,20 @@ def is_installed(name: str, digest: str) -> bool:
     return found == digest and all(os.path.lexists(ROOT + f) for f in files)
 
 
+def is_there(name: str, digest: str) -> bool:
+    """Tells whether this content was unpacked, and imported or installed since then if it is archives of images or packages."""
+    found, lines = recorded(name)
+    return found == digest and all(line.startswith(MARKS) or os.path.lexists(ROOT + line) for line in lines)
+
+
+def check_room(size: int) -> None:
+    """Refuses when the disk cannot take archives of this many bytes and what they unpack to."""
+    os.makedirs(INCOMING, mode=0o700, exist_ok=True)
+    free = shutil.disk_usage(INCOMING).free
+    if free < ROOM * size:
+        raise Trouble(f"no space: the contents need about {ROOM * size >> 20} MiB on the disk of {STATE}, {free >> 20} MiB are free")
+
+
 def delete_files(files: list[str]) -> None:
     """Deletes files named relative to the root, and directories that became empty and that no system has from birth."""
     for name in files:
@@ -74,11 +88,8 @@ class Mirrors:
 
     def fetch(self, digest: str, size: int) -> str:
         """Path of a blob that was fetched whole and checked; continues where an earlier attempt ended."""
-        os.makedirs(INCOMING, mode=0o700, exist_ok=True)
+        check_room(size)
         path = os.path.join(INCOMING, digest.removeprefix("sha256:"))
-        free = shutil.disk_usage(INCOMING).free
-        if free < ROOM * size:
-            raise Trouble(f"no space: {digest[:19]} needs about {ROOM * size >> 20} MiB on the disk of {STATE}, {free >> 20} MiB are free")
         problems = []
         for turn in range(ROUNDS):
             time.sleep(PAUSE * 2 ** (turn - 1) if turn else 0)
@@ -132,13 +143,17 @@ def unpack(archive: str, name: str) -> list[str]:
         complaint = tar.stderr.read().strip()
     if tar.returncode != 0:
         raise Trouble(f"unpacking {name}: " + " | ".join(complaint.splitlines()[-3:]))
+    # The record must not outlive the bytes: a host may lose power at any time.
+    run("sync", "--", *[ROOT + f for f in files])
     os.unlink(archive)
     return files
 
 
 def install(mirrors: Mirrors, name: str, digest: str, size: int) -> list[str]:
-    """Fetches and unpacks one content, takes away the files of an older one under the same name, and lists the files."""
-    old = recorded(name)[1]
+    """Fetches and unpacks one content unless it is there, takes away the files of an older one under the same name, and lists the files."""
+    if is_installed(name, digest):
+        return recorded(name)[1]
+    old = [line for line in recorded(name)[1] if not line.startswith(MARKS)]
     archive = mirrors.fetch(digest, size)
     record(name, "incomplete", old)
     files = unpack(archive, name)
