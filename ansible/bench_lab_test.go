@@ -169,7 +169,7 @@ func timed(do func()) time.Duration {
 	return time.Since(start)
 }
 
-// floor is the shell script: what somebody without Slipway would write, as fast as it gets.
+// floor is the shell script: what somebody without Slipway would write, with no step that could be left out.
 type floor struct {
 	*site
 	// files are archives of configuration files by machine, taken from machines that Ansible had set up.

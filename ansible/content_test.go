@@ -135,6 +135,9 @@ func TestRolesAreWhole(t *testing.T) {
 			if !strings.Contains(strings.Join(readLines(t, "playbooks/remove.yml"), "\n"), "{name: "+name+", tasks_from: absent}") {
 				t.Error("remove.yml does not take this role away")
 			}
+			if name == "contents" {
+				return // the record of each content is its stamp
+			}
 			if !strings.Contains(strings.Join(main, "\n"), "slipway_stages.stamps."+name+" ") {
 				t.Error("the role does not look at its stamp")
 			}

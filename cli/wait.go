@@ -30,11 +30,14 @@ func (w *waiting) flags(f *pflag.FlagSet) {
 	f.DurationVar(&w.timeout, "timeout", time.Hour, "how long to wait")
 }
 
-// until asks step every second until it says that it is done, and prints each new line of progress once.
+// lookAgain is how often a command that waits looks; what it waits for takes seconds to minutes.
+const lookAgain = 250 * time.Millisecond
+
+// until asks step again and again until it says that it is done, and prints each new line of progress once.
 func (w *waiting) until(cmd *cobra.Command, step func(ctx context.Context) (progress string, done bool, err error)) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), w.timeout)
 	defer cancel()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	started, last := time.Now(), ""
 	for {

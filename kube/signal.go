@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ type subscription struct {
 	id      *SignalSource
 	queue   queue
 	request func(word string) (reconcile.Request, bool)
-	after   time.Duration
+	pace    *pace
 }
 
 // Send passes a word on: each subscriber's controller looks at the object that the word stands for.
@@ -48,25 +49,25 @@ func (s *Signal) Send(word string) {
 
 func (s subscription) send(word string) {
 	if r, ok := s.request(word); ok {
-		s.queue.AddAfter(r, s.after)
+		s.pace.wake(s.queue, r)
 	}
 }
 
-// Source makes a controller listen. Words that come within the given time about one object wake it once.
-func (s *Signal) Source(after time.Duration, request func(word string) (reconcile.Request, bool)) *SignalSource {
-	return &SignalSource{signal: s, after: after, request: request}
+// Source makes a controller listen. Words about one object wake it soon, and at most once in the given time.
+func (s *Signal) Source(every time.Duration, request func(word string) (reconcile.Request, bool)) *SignalSource {
+	return &SignalSource{signal: s, every: every, request: request}
 }
 
 // SignalSource is a source of a controller.
 type SignalSource struct {
 	signal  *Signal
-	after   time.Duration
+	every   time.Duration
 	request func(word string) (reconcile.Request, bool)
 }
 
 // Start subscribes the queue of a controller; the controller calls it.
 func (s *SignalSource) Start(ctx context.Context, q queue) error {
-	sub := subscription{id: s, queue: q, request: s.request, after: s.after}
+	sub := subscription{id: s, queue: q, request: s.request, pace: newPace(s.every)}
 	context.AfterFunc(ctx, s.stop)
 	s.signal.mu.Lock()
 	defer s.signal.mu.Unlock()
@@ -83,15 +84,17 @@ func (s *SignalSource) stop() {
 	s.signal.queues = slices.DeleteFunc(s.signal.queues, func(sub subscription) bool { return sub.id == s })
 }
 
-// Coalesce maps events of objects to requests that wait a moment: a hundred events about one set make one pass.
-func Coalesce(after time.Duration, requests func(ctx context.Context, obj client.Object) []reconcile.Request) handler.EventHandler {
+// Coalesce maps events of objects to requests that come soon, and at most once in the given time: a hundred events about
+// one set make two passes, and a single event does not wait.
+func Coalesce(every time.Duration, requests func(ctx context.Context, obj client.Object) []reconcile.Request) handler.EventHandler {
+	p := newPace(every)
 	add := func(ctx context.Context, q queue, objects ...client.Object) {
 		for _, obj := range objects {
 			if obj == nil {
 				continue
 			}
 			for _, r := range requests(ctx, obj) {
-				q.AddAfter(r, after)
+				p.wake(q, r)
 			}
 		}
 	}
@@ -101,4 +104,40 @@ func Coalesce(after time.Duration, requests func(ctx context.Context, obj client
 		DeleteFunc:  func(ctx context.Context, e event.DeleteEvent, q queue) { add(ctx, q, e.Object) },
 		GenericFunc: func(ctx context.Context, e event.GenericEvent, q queue) { add(ctx, q, e.Object) },
 	}
+}
+
+// pace spreads the wake-ups of each object: the first comes a tenth of the time after its event, so that what happens
+// together is seen together, and each further one at least that time after the one before.
+type pace struct {
+	every time.Duration
+	now   func() time.Time
+
+	mu    sync.Mutex
+	next  map[reconcile.Request]time.Time // last planned wake-up
+	prune int                             // size at which those long past are forgotten
+}
+
+func newPace(every time.Duration) *pace {
+	return &pace{every: every, now: time.Now, next: map[reconcile.Request]time.Time{}, prune: 1024}
+}
+
+func (p *pace) wake(q queue, r reconcile.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	at := now.Add(p.every / 10)
+	if planned, ok := p.next[r]; ok {
+		if planned.After(now) {
+			return // that pass will see it
+		}
+		if earliest := planned.Add(p.every); earliest.After(at) {
+			at = earliest
+		}
+	}
+	if len(p.next) >= p.prune {
+		maps.DeleteFunc(p.next, func(_ reconcile.Request, t time.Time) bool { return t.Add(p.every).Before(now) })
+		p.prune = max(1024, 2*len(p.next))
+	}
+	p.next[r] = at
+	q.AddAfter(r, at.Sub(now))
 }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import FILES_OPTIONS, STAGE_OPTION, Trouble, place, read, remove, stamp, write
+from ansible.module_utils.slipway import FILES_OPTIONS, STAGE_OPTION, Trouble, place, remove, stamp
 
 DOCUMENTATION = """
 module: slipway_files
@@ -25,10 +24,6 @@ options:
       content: {description: Content., type: str, required: true}
       mode: {description: Mode in octal., type: str, default: "0644"}
   secrets: {description: Files with mode 0600 by path; their content is in no log and no result., type: dict, default: {}}
-  blocks:
-    description: Lines between two marks of Slipway in files that others write too, by path; an empty block takes the marks away as well.
-    type: dict
-    default: {}
   directories: {description: Directories with their mode in octal by path., type: dict, default: {}}
   stage:
     description: Stage that is finished with this task; its stamp is written when all else is done.
@@ -53,9 +48,6 @@ paths: {description: What was written or removed., type: list, returned: always}
 """
 
 
-BEGIN, END = "# begin slipway", "# end slipway"
-
-
 def delete(path: str, check: bool) -> bool:
     """Deletes a file or a tree; tells whether it was there."""
     if not os.path.lexists(path):
@@ -68,42 +60,16 @@ def delete(path: str, check: bool) -> bool:
     return True
 
 
-def put_block(path: str, block: str, check: bool) -> bool:
-    """Makes the marked part of a file be this block; tells whether it was not."""
-    before = read(path) or b""
-    lines = before.decode().splitlines()
-    if BEGIN in lines and END in lines:
-        lines[lines.index(BEGIN):lines.index(END) + 1] = []
-    wanted = lines + ([BEGIN, *block.strip().splitlines(), END] if block.strip() else [])
-    content = ("\n".join(wanted) + "\n").encode() if wanted else b""
-    if content == before:
-        return False
-    if not check:
-        try:
-            write(path, content, os.stat(path).st_mode & 0o7777 if before else 0o644)
-        except OSError as e:
-            if e.errno != errno.EBUSY:
-                raise
-            # Such a file may be a mount of its own; then it cannot be replaced.
-            with open(path, "wb") as f:
-                f.write(content)
-    return True
-
-
 def apply(params: dict, check: bool) -> list[str]:
     """Does everything; names what was not so."""
     paths = place(params["files"], params["directories"], params["secrets"], check)
-    paths += [path for path, block in params["blocks"].items() if put_block(path, block, check)]
     return paths + [p for p in params["absent"] if delete(p, check)]
 
 
 def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec=FILES_OPTIONS | STAGE_OPTION | {
-            "blocks": {"type": "dict", "default": {}},
-            "absent": {"type": "list", "elements": "path", "default": []},
-        },
+        argument_spec=FILES_OPTIONS | STAGE_OPTION | {"absent": {"type": "list", "elements": "path", "default": []}},
         supports_check_mode=True,
     )
     try:

@@ -44,7 +44,8 @@ def references(archive: str) -> list[str]:
 
 def import_one(archive: str) -> list[str]:
     """Imports one archive and pins its images."""
-    run(*CTR, "images", "import", "--label", "io.cri-containerd.pinned=pinned", archive)
+    # The archive is on this host: streaming it through the transfer service takes twice as long.
+    run(*CTR, "images", "import", "--local", "--label", "io.cri-containerd.pinned=pinned", archive)
     return references(archive)
 
 

@@ -89,7 +89,8 @@ class Unit:
         if "write" in self.actions or self.needs_reload():
             self.systemctl("daemon-reload")
         if self.state("is-enabled") != "enabled":
-            self.systemctl("enable", "--quiet", self.name)
+            # systemd has just read the unit; the link matters to the next boot, which reads all anew.
+            self.systemctl("enable", "--quiet", "--no-reload", self.name)
         if self.params["state"] == "started":
             self.start()
 

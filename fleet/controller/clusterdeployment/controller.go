@@ -32,7 +32,7 @@ type Options struct {
 }
 
 // coalesce is how long events about one deployment are gathered.
-const coalesce = time.Second
+const coalesce = 500 * time.Millisecond
 
 // Reconciler reconciles ClusterDeployments.
 type Reconciler struct {

@@ -67,7 +67,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		Watches(&v1alpha1.Machine{}, kube.Coalesce(coalesce, byClaim), builder.WithPredicates(machineChanged())).
 		Watches(&v1alpha1.Operation{}, kube.Coalesce(coalesce/3, byOperation), builder.WithPredicates(operationChanged())).
 		Watches(&corev1.ConfigMap{}, kube.Coalesce(coalesce, r.all), builder.WithPredicates(o.View.Freeze.Lifted())).
-		WatchesRawSource(o.Nodes.Source(time.Second, byKey)).
+		WatchesRawSource(o.Nodes.Source(coalesce, byKey)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrency, RateLimiter: kube.RateLimiter()}).
 		Complete(r)
 	if err != nil {

@@ -35,7 +35,7 @@ type Options struct {
 }
 
 // coalesce is how long changes of the machines of one set are gathered.
-const coalesce = time.Second
+const coalesce = 500 * time.Millisecond
 
 // Reconciler reconciles MachineSets.
 type Reconciler struct {

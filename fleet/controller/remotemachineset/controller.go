@@ -37,7 +37,7 @@ type Options struct {
 
 const (
 	// coalesce is how long events about one cluster are gathered.
-	coalesce = time.Second
+	coalesce = 500 * time.Millisecond
 	// patience is how long a cluster may be out of sight before its Nodes count as unknown.
 	patience = 5 * time.Minute
 	// again is the wait before a cluster that does not answer is asked again, should no signal come.
