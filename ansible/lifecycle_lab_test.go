@@ -3,8 +3,8 @@
 package ansible
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"

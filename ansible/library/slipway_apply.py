@@ -6,7 +6,7 @@ import json
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway import STAGE_OPTION, Trouble, run, stamp
+from ansible.module_utils.slipway import STAGE_OPTION, Trouble, digest, run, stamp
 
 DOCUMENTATION = """
 module: slipway_apply
@@ -37,7 +37,7 @@ objects: {description: Objects that were made or became others., type: list, ret
 
 
 def kubectl(kubeconfig: str, manifest: str, *words: str) -> dict[str, str]:
-    """Resource version of every object of a manifest, by kind and name."""
+    """Digest of every object of a manifest by kind and name, without what others write while we look: its status and its version."""
     output = run("kubectl", "--kubeconfig", kubeconfig, *words, "--filename=-", "--output=json", data=manifest.encode())
     found, decoder = {}, json.JSONDecoder()
     # kubectl prints one object after the other, or a list.
@@ -45,7 +45,11 @@ def kubectl(kubeconfig: str, manifest: str, *words: str) -> dict[str, str]:
         value, end = decoder.raw_decode(output)
         for item in value.get("items", [value]) if value.get("kind") == "List" else [value]:
             meta = item["metadata"]
-            found["/".join(filter(None, [item["kind"], meta.get("namespace"), meta["name"]]))] = meta["resourceVersion"]
+            name = "/".join(filter(None, [item["kind"], meta.get("namespace"), meta["name"]]))
+            item.pop("status", None)
+            for field in ("resourceVersion", "managedFields"):
+                meta.pop(field, None)
+            found[name] = digest(item)
         output = output[end:]
     return found
 
@@ -58,7 +62,7 @@ def apply(params: dict, check: bool) -> list[str]:
         before = {}  # a kind or a namespace that the manifest itself brings
     words = ["apply", "--server-side", "--force-conflicts", "--field-manager=slipway", *(["--dry-run=server"] if check else [])]
     after = kubectl(params["kubeconfig"], params["manifest"], *words)
-    return sorted(n for n, version in after.items() if before.get(n) != version)
+    return sorted(n for n, one in after.items() if before.get(n) != one)
 
 
 def main() -> None:

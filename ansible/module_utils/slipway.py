@@ -52,7 +52,17 @@ def write(path: str, content: bytes, mode: int = 0o644, check: bool = False) -> 
     except BaseException:
         os.unlink(fresh)
         raise
+    sync_directory(os.path.dirname(path))
     return True
+
+
+def sync_directory(path: str) -> None:
+    """Brings the names in a directory to the disk; a file that was renamed may otherwise have its old name after a power cut."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove(path: str) -> bool:
