@@ -44,16 +44,20 @@ test: packages build ## Unit tests and those with a real API server
 	go run ./test/suite unit plane
 
 .PHONY: test-all
-test-all: packages build bundle verify ## Everything that CI proves: root, practice machines, real kubelets
+test-all: packages build stale bundle verify ## Everything that CI proves: root, practice machines, real kubelets
 	go run ./test/suite $(SUITES)
 
 .PHONY: test-long
-test-long: packages build bundle ## Hours: random kills, single entry points; SHARD=i/n for a part, SEED=n to repeat
+test-long: packages build stale bundle ## Hours: random kills, single entry points; SHARD=i/n for a part, SEED=n to repeat
 	SHARD='$(SHARD)' SEED='$(SEED)' go run ./test/suite long
 
 .PHONY: e2e
-e2e: packages build bundle ## The end-to-end flows alone; SCENARIO=name for one
+e2e: packages build stale bundle ## The end-to-end flows alone; SCENARIO=name for one
 	go test -tags lab -count=1 -timeout 60m -v $(if $(SCENARIO),-run '$(SCENARIO)') ./test/e2e/...
+
+.PHONY: stale
+stale: build
+	@$(BIN) lab delete --stale # what a test that was killed left
 
 .PHONY: bundle
 bundle: build ## Build the bundle of Kubernetes and all that goes on a node (cached by content)
@@ -63,7 +67,7 @@ bundle: build ## Build the bundle of Kubernetes and all that goes on a node (cac
 bench: bench-cluster bench-scale bench-block ## All benchmarks
 
 .PHONY: bench-cluster
-bench-cluster: packages build bundle ## Time to cluster and to join, against a shell script on the same machines
+bench-cluster: packages build stale bundle ## Time to cluster and to join, against a shell script on the same machines
 	go test -tags lab -run "^$$" -bench BenchmarkCreate -benchtime 3x -timeout 60m ./ansible
 
 .PHONY: bench-scale

@@ -15,7 +15,7 @@ import (
 func TestBastion(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir(), user: "ops", generations: map[string]int{}, cluster: "bastion"}
 	s.lab = must(lab.New(lab.Options{Name: fmt.Sprintf("bastion-%d", os.Getpid()%10000), Home: s.dir, Progress: os.Stderr}))(t)
-	if err := s.lab.Create(t.Context(), lab.Spec{Machines: 1, Bastion: true, Port: 2222}); err != nil {
+	if err := s.lab.Create(t.Context(), lab.Spec{Machines: 1, Bastion: true, Port: 2222, WithCreator: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -96,7 +96,7 @@ func (s *site) openLab(ctx context.Context, machines int) {
 		return
 	}
 	s.lab = must(lab.New(lab.Options{Name: fmt.Sprintf("ansible-%d", os.Getpid()%10000), Home: s.dir, Progress: os.Stderr}))(s.t)
-	if err := s.lab.Create(ctx, lab.Spec{Machines: machines}); err != nil {
+	if err := s.lab.Create(ctx, lab.Spec{Machines: machines, WithCreator: true}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {

@@ -134,7 +134,7 @@ func (l *Lab) create(ctx context.Context, spec Spec, images map[bool]string) err
 		return err
 	}
 	l.say("Lab %s is ready after %s", l.opts.Name, time.Since(began).Round(100*time.Millisecond))
-	return newRegistry(l.host).settle(index, l.opts.Name, l.Dir())
+	return newRegistry(l.host).settle(index, l.opts.Name, l.Dir(), l.state.Spec.WithCreator)
 }
 
 // bootAll makes the disks and boots; as many at once as the host has processors, since copying is what takes time.

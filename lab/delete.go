@@ -148,9 +148,12 @@ func (c claim) stale() string {
 	data, readErr := os.ReadFile(filepath.Join(c.Dir, "lab.json"))
 	s, decodeErr := decodeState(data)
 	switch {
-	case readErr == nil && decodeErr == nil && s.Index == c.Index && s.Phase == phaseReady:
-		return ""
 	case c.Creator.alive():
+		return ""
+	case readErr == nil && decodeErr == nil && s.Index == c.Index && s.Phase == phaseReady:
+		if s.Spec.WithCreator {
+			return "the process that it belonged to is gone"
+		}
 		return ""
 	case readErr != nil:
 		return "its state is gone"

@@ -90,7 +90,7 @@ func (l *Lab) ensureNetwork(ctx context.Context) error {
 	if err := l.makeNetwork(ctx); err != nil {
 		return err
 	}
-	return newRegistry(l.host).settle(l.state.Index, l.opts.Name, l.Dir())
+	return newRegistry(l.host).settle(l.state.Index, l.opts.Name, l.Dir(), l.state.Spec.WithCreator)
 }
 
 // Unplug pulls the network cable: the machine sees its link go down.

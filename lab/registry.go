@@ -70,9 +70,13 @@ func (r registry) reserve(ctx context.Context, name, dir string, wanted int) (in
 	return index, r.write(claim{Index: index, Name: name, Dir: dir, Boot: bootID(), Creator: processOf(os.Getpid())})
 }
 
-// settle notes that the lab no longer depends on its creator.
-func (r registry) settle(index int, name, dir string) error {
-	return r.write(claim{Index: index, Name: name, Dir: dir, Boot: bootID()})
+// settle notes that the lab no longer depends on its creator, unless it was asked to.
+func (r registry) settle(index int, name, dir string, withCreator bool) error {
+	c := claim{Index: index, Name: name, Dir: dir, Boot: bootID()}
+	if withCreator {
+		c.Creator = processOf(os.Getpid())
+	}
+	return r.write(c)
 }
 
 func (r registry) write(c claim) error {

@@ -109,6 +109,8 @@ func TestClaimStale(t *testing.T) {
 	}{
 		{"keeps a lab that is ready", sampleStateText(t), process{}, ""},
 		{"keeps a lab that is being made", "", me, ""},
+		{"keeps a lab while the process that it belongs to lives", belongingText(t), me, ""},
+		{"gives up a lab whose process is gone", belongingText(t), dead, "the process that it belonged to is gone"},
 		{"gives up a lab whose creator died before it wrote", "", dead, "its state is gone"},
 		{"gives up a state that cannot be read", "{", dead, "its state does not name it"},
 		{"gives up a half-made lab", replaceOnce(sampleStateText(t), `"ready"`, `"creating"`), dead, "its creator died half-way"},
@@ -126,6 +128,10 @@ func TestClaimStale(t *testing.T) {
 			}
 		})
 	}
+}
+
+func belongingText(t *testing.T) string {
+	return replaceOnce(sampleStateText(t), `"spec":{`, `"spec":{"withCreator":true,`)
 }
 
 func replaceOnce(text, old, with string) string {

@@ -36,6 +36,8 @@ type Spec struct {
 	Port int `json:"port,omitempty"`
 	// WithoutPython is how many machines, counted from the last, have no Python.
 	WithoutPython int `json:"withoutPython,omitempty"`
+	// WithCreator makes the lab nobody's once the process that made it is gone: DeleteStale then takes it. For tests.
+	WithCreator bool `json:"withCreator,omitempty"`
 }
 
 // Machine is one practice machine as its users see it.

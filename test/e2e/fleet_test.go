@@ -72,6 +72,7 @@ func newEnv(t *testing.T, name string, spec lab.Spec) *env {
 			t.Errorf("deleting the lab: %v", err)
 		}
 	})
+	spec.WithCreator = true
 	if err := e.lab.Create(t.Context(), spec); err != nil {
 		t.Fatalf("booting the machines: %v", err)
 	}
