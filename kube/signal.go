@@ -128,7 +128,9 @@ func (p *pace) wake(q queue, r reconcile.Request) {
 	at := now.Add(p.every / 10)
 	if planned, ok := p.next[r]; ok {
 		if planned.After(now) {
-			return // that pass will see it
+			// The queue keeps one wake-up of an object, the earliest. It may have had that one before now, so say it again.
+			q.AddAfter(r, planned.Sub(now))
+			return
 		}
 		if earliest := planned.Add(p.every); earliest.After(at) {
 			at = earliest

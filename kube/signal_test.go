@@ -16,8 +16,14 @@ type plannedQueue struct {
 	at    []time.Duration
 }
 
+// AddAfter keeps the earliest of those that are still to come, as the real one does.
 func (q *plannedQueue) AddAfter(_ reconcile.Request, after time.Duration) {
-	q.at = append(q.at, q.now.Sub(q.start)+after)
+	now := q.now.Sub(q.start)
+	if n := len(q.at); n > 0 && q.at[n-1] >= now {
+		q.at[n-1] = min(q.at[n-1], now+after)
+		return
+	}
+	q.at = append(q.at, now+after)
 }
 
 func TestPace(t *testing.T) {
@@ -48,6 +54,33 @@ func TestPace(t *testing.T) {
 		})
 	}
 }
+
+func TestPaceWakesAfterEveryEvent(t *testing.T) {
+	// The queue is late: it gives the first pass out 50 ms after its time, and takes the second event for the first.
+	start := time.Unix(1000, 0)
+	now := start
+	p := newPace(time.Second)
+	p.now = func() time.Time { return now }
+	q := &lateQueue{}
+	for _, at := range []time.Duration{0, 120 * time.Millisecond, 200 * time.Millisecond} {
+		now = start.Add(at)
+		if at == 200*time.Millisecond {
+			q.waiting = false // the pass has begun; what comes now needs another
+		}
+		p.wake(q, reconcile.Request{})
+	}
+	if !q.waiting {
+		t.Error("an event after the pass wakes nobody")
+	}
+}
+
+// lateQueue tells whether anything waits in it.
+type lateQueue struct {
+	queue
+	waiting bool
+}
+
+func (q *lateQueue) AddAfter(reconcile.Request, time.Duration) { q.waiting = true }
 
 func TestPaceForgetsObjectsThatAreQuiet(t *testing.T) {
 	now := time.Unix(1000, 0)
