@@ -15,7 +15,7 @@ func NewPrometheusCommand() *cobra.Command {
 		Short: "Look at the data of a Prometheus server",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand())
+	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusVolumeCommand())
 	return cmd
 }
 
