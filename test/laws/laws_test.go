@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"bundle":           {},
 	"lab":              {},
 	"migration/block":  {},
+	"migration/skew":   {},
 	"plane":            {"bundle", "certs", "charts"},
 	"test":             {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "kube", "lab", "migration", "plane", "ssh"},
 }
