@@ -178,7 +178,9 @@ func (x *configCheck) remoteWrite(rw *yamlNode) {
 	if name := str(get(rw, "name")); name != "" {
 		where = "remote_write " + name
 	}
-	if get(rw, "http_config", "enable_http2") == nil && get(rw, "enable_http2") == nil {
+	// Go speaks HTTP/2 over TLS alone.
+	tls := strings.HasPrefix(str(get(rw, "url")), "https:")
+	if tls && get(rw, "http_config", "enable_http2") == nil && get(rw, "enable_http2") == nil {
 		x.at(rw, Finding{
 			Rule: ruleRemoteWriteHTTP2, Severity: Differs, Where: where, What: "samples are sent with HTTP/1.1",
 			Why: "the default of enable_http2 in remote_write is false from 3.0.0 on, so that shards get connections of their own",

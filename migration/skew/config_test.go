@@ -33,7 +33,7 @@ func TestConfigurations(t *testing.T) {
 		"a probe's target is no address, the prober is": {job("  static_configs: [{targets: ['http://a']}]\n  relabel_configs:\n  - {source_labels: [__address__], target_label: __param_target}\n  - {target_label: __address__, replacement: prober}\n"), nil,
 			[]string{"default-port Differs 7:46 prober => prober:80"}},
 		"the first API of Alertmanager is replaced in its line": {"alerting:\n  alertmanagers:\n  - api_version: v1\n", nil, []string{"alertmanager-v1 Breaks 3:18 - api_version: v1 => - api_version: v2"}},
-		"remote_write without a word on HTTP/2 changes": {"remote_write:\n- url: http://a\n- url: http://b\n  http_config: {enable_http2: false}\n", nil,
+		"remote_write without a word on HTTP/2 changes": {"remote_write:\n- url: https://a\n- url: https://b\n  enable_http2: false\n- url: http://c\n", nil,
 			[]string{"remote-write-http2 Differs 2:3  => enable_http2: true"}},
 		"an option that was removed in 2.11 breaks": {"remote_write:\n- url: http://a\n  http_config: {enable_http2: true}\n  queue_config:\n    max_retries: 3\n", nil,
 			[]string{"remote-write-retries Breaks 5:5 max_retries: 3 => "}},

@@ -1,6 +1,7 @@
 package skew
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -209,25 +210,19 @@ func (x *exprCheck) nativeQuantile(n *parser.Call) {
 
 // interval is how often the series of a selector get a sample, and whether that is at the very times of evaluation.
 func (x *exprCheck) interval(vs *parser.VectorSelector) (every time.Duration, aligned, known bool) {
-	if g := x.e.group; g != nil && g.records[vs.Name] && vs.OriginalOffset == 0 && vs.Timestamp == nil && vs.StartOrEnd == 0 {
+	moved := vs.OriginalOffset != 0 || vs.OriginalOffsetExpr != nil || vs.Timestamp != nil || vs.StartOrEnd != 0
+	if g := x.e.group; g != nil && g.records[vs.Name] && !moved {
 		return g.interval, true, true
 	}
+	jobs := x.c.server.jobs
 	for _, m := range vs.LabelMatchers {
-		if m.Name != "job" {
-			continue
-		}
-		for job, d := range x.c.server.jobs {
-			if m.Type == labels.MatchEqual && m.Value == job {
-				return d, false, true
-			}
+		if d, ok := jobs[m.Value]; ok && m.Name == "job" && m.Type == labels.MatchEqual {
+			return d, false, true
 		}
 	}
-	same := time.Duration(0)
-	for _, d := range x.c.server.jobs {
-		if same != 0 && d != same {
-			return 0, false, false
-		}
-		same = d
+	intervals := slices.Compact(slices.Sorted(maps.Values(jobs)))
+	if len(intervals) != 1 {
+		return 0, false, false
 	}
-	return same, false, same != 0
+	return intervals[0], false, true
 }

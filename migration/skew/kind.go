@@ -94,7 +94,10 @@ func yamlKind(n *yamlNode) (Kind, bool) {
 			return Configuration, true
 		}
 	}
-	for _, path := range [][]string{{"global", "scrape_interval"}, {"global", "evaluation_interval"}, {"alerting", "alertmanagers"}} {
+	for _, path := range [][]string{
+		{"global", "scrape_interval"}, {"global", "evaluation_interval"}, {"global", "external_labels"},
+		{"alerting", "alertmanagers"}, {"alerting", "alert_relabel_configs"},
+	} {
 		if get(n, path...) != nil {
 			return Configuration, true
 		}
@@ -108,7 +111,7 @@ func isRules(groups *yamlNode) bool {
 		return false
 	}
 	for _, g := range items(groups) {
-		if get(g, "orgId") != nil || get(g, "folder") != nil || get(g, "rules") == nil {
+		if get(g, "orgId") != nil || get(g, "folder") != nil || get(g, "rules") == nil && get(g, "name") == nil {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package skew
 
 import (
 	"fmt"
+	"iter"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -27,14 +28,12 @@ func (x *exprCheck) tokens(vs *parser.VectorSelector) []token {
 	if from < 0 || to > len(x.p.text) || from >= to {
 		return nil
 	}
-	lexer := parser.Lex(x.p.text[from:to])
 	var all []token
-	var label, op, item parser.Item
+	var label, op parser.Item
 	inside := false
-	for {
-		lexer.NextItem(&item)
+	for item := range lexed(x.p.text[from:to]) {
 		switch {
-		case item.Typ == parser.EOF || item.Typ == parser.ERROR || item.Typ == parser.RIGHT_BRACE:
+		case item.Typ == parser.RIGHT_BRACE:
 			return all
 		case item.Typ == parser.LEFT_BRACE:
 			inside = true
@@ -49,6 +48,21 @@ func (x *exprCheck) tokens(vs *parser.VectorSelector) []token {
 				all = append(all, t)
 			}
 			label, op = parser.Item{}, parser.Item{}
+		}
+	}
+	return all
+}
+
+// lexed are the items of a piece of PromQL up to its end or its first error.
+func lexed(text string) iter.Seq[parser.Item] {
+	return func(yield func(parser.Item) bool) {
+		lexer := parser.Lex(text)
+		for {
+			var item parser.Item
+			lexer.NextItem(&item)
+			if item.Typ == parser.EOF || item.Typ == parser.ERROR || !yield(item) {
+				return
+			}
 		}
 	}
 }

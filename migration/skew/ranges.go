@@ -37,7 +37,7 @@ const longer = "make the range 1ms longer for the same samples as before"
 
 func (x *exprCheck) matrix(n *parser.MatrixSelector, path []parser.Node) {
 	vs, ok := n.VectorSelector.(*parser.VectorSelector)
-	if !ok || n.RangeExpr != nil || vs.Anchored || vs.Smoothed || !x.c.has(ruleRange) {
+	if !ok || !x.c.has(ruleRange) || computed(n, vs) {
 		return
 	}
 	start, end, found := x.bracket(int(n.PositionRange().Start), int(n.PositionRange().End), n.Range)
@@ -46,21 +46,15 @@ func (x *exprCheck) matrix(n *parser.MatrixSelector, path []parser.Node) {
 	}
 	every, aligned, known := x.interval(vs)
 	function := around(path)
-	one := known && n.Range == every
+	starved := known && n.Range == every && needsTwo(function)
 	switch {
-	case known && aligned && n.Range%every == 0:
-		f := Finding{
-			Rule: ruleRange, Severity: Differs,
-			What: fmt.Sprintf("the range holds %d samples, %d before", n.Range/every, n.Range/every+1),
-			Why: fmt.Sprintf("the series is recorded in the same group every %v, so a sample lies exactly at the left boundary, which is outside from 3.0.0 on",
-				model.Duration(every)),
-			Fix: longer,
-		}
-		if one && needsTwo(function) {
+	case aligned && n.Range%every == 0:
+		f := recordedRange(n.Range, every)
+		if starved {
 			f.Severity, f.What = Breaks, function+" finds one sample where it needs two, and gives nothing"
 		}
 		x.note(f, start, end, x.stretched(start, end, found))
-	case one && needsTwo(function):
+	case starved:
 		x.note(Finding{
 			Rule: ruleRange, Severity: Differs, What: function + " over one scrape interval never finds two samples",
 			Why: "before 3.0.0 it did whenever an evaluation fell on a scrape, because both boundaries belonged to the range",
@@ -68,6 +62,21 @@ func (x *exprCheck) matrix(n *parser.MatrixSelector, path []parser.Node) {
 		}, start, end, "")
 	default:
 		x.c.ranges++
+	}
+}
+
+// computed says that a range is written in a way that only 3.x knows.
+func computed(n *parser.MatrixSelector, vs *parser.VectorSelector) bool {
+	return n.RangeExpr != nil || vs.Anchored || vs.Smoothed
+}
+
+func recordedRange(length, every time.Duration) Finding {
+	return Finding{
+		Rule: ruleRange, Severity: Differs,
+		What: fmt.Sprintf("the range holds %s, %d before", plural(int(length/every), "sample"), length/every+1),
+		Why: fmt.Sprintf("the series is recorded in the same group every %v, so a sample lies exactly at the left boundary, which is outside from 3.0.0 on",
+			model.Duration(every)),
+		Fix: longer,
 	}
 }
 
@@ -128,23 +137,16 @@ func (x *exprCheck) bracket(from, to int, want time.Duration) (start, end int, f
 	if from < 0 || to > len(x.p.text) || from >= to {
 		return from, to, false
 	}
-	lexer := parser.Lex(x.p.text[from:to])
-	var item parser.Item
 	open := false
-	for {
-		lexer.NextItem(&item)
-		switch {
-		case item.Typ == parser.EOF || item.Typ == parser.ERROR:
-			return from, to, false
-		case item.Typ == parser.LEFT_BRACKET:
-			open = true
-		case open:
+	for item := range lexed(x.p.text[from:to]) {
+		if open {
 			start = from + int(item.Pos)
-			end = start + len(item.Val)
 			d, err := model.ParseDuration(item.Val)
-			return start, end, err == nil && time.Duration(d) == want
+			return start, start + len(item.Val), err == nil && time.Duration(d) == want
 		}
+		open = item.Typ == parser.LEFT_BRACKET
 	}
+	return from, to, false
 }
 
 func plural(n int, word string) string {

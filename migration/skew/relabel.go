@@ -90,37 +90,42 @@ func (x *configCheck) ports(job *yamlNode, where string) {
 	if s := str(get(job, "scheme")); s != "" {
 		scheme = s
 	}
-	address, instance := false, false
-	for _, rc := range items(get(job, "relabel_configs")) {
-		target := str(get(rc, "target_label"))
-		address = address || target == "__address__"
-		instance = instance || target == "instance"
-		if target == "__scheme__" {
-			return // another port for each target; nothing can be said
-		}
-		if replacement := get(rc, "replacement"); target == "__address__" && replacement != nil && !strings.Contains(replacement.Value, "$") {
-			x.port(replacement, scheme, where, instance || setsInstance(job))
-		}
+	steps := relabelled(job)
+	if len(steps["__scheme__"])+len(steps["instance"]) > 0 {
+		return // another port for each target, or an instance that is not made of the address
 	}
-	if address {
+	if setters := steps["__address__"]; len(setters) > 0 {
+		for _, rc := range setters {
+			if replacement := get(rc, "replacement"); replacement != nil && !strings.Contains(replacement.Value, "$") {
+				x.port(replacement, scheme, where)
+			}
+		}
 		return
 	}
 	for _, static := range items(get(job, "static_configs")) {
-		own := get(static, "labels", "instance") != nil
+		if get(static, "labels", "instance") != nil {
+			continue
+		}
 		for _, target := range items(get(static, "targets")) {
-			x.port(target, scheme, where, own || setsInstance(job))
+			x.port(target, scheme, where)
 		}
 	}
 }
 
-func setsInstance(job *yamlNode) bool {
-	return slices.ContainsFunc(items(get(job, "relabel_configs")), func(rc *yamlNode) bool { return str(get(rc, "target_label")) == "instance" })
+// relabelled are the relabelling steps of a job by the label that they set.
+func relabelled(job *yamlNode) map[string][]*yamlNode {
+	steps := map[string][]*yamlNode{}
+	for _, rc := range items(get(job, "relabel_configs")) {
+		target := str(get(rc, "target_label"))
+		steps[target] = append(steps[target], rc)
+	}
+	return steps
 }
 
-func (x *configCheck) port(n *yamlNode, scheme, where string, instance bool) {
+func (x *configCheck) port(n *yamlNode, scheme, where string) {
 	port := map[string]string{"http": "80", "https": "443"}[scheme]
-	if instance || port == "" || str(n) == "" {
-		return // the port is added for the connection in both versions
+	if port == "" || str(n) == "" {
+		return
 	}
 	before, now := n.Value, n.Value
 	host, given, err := net.SplitHostPort(n.Value)

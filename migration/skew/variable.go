@@ -2,6 +2,7 @@ package skew
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -129,27 +130,31 @@ func word(b byte) bool {
 
 // outsideStrings finds variables that are no part of a string of PromQL: there they parse as they are.
 func outsideStrings(text string) [][]int {
-	quoted := make([]bool, len(text))
-	var quote byte
-	for i := 0; i < len(text); i++ {
-		b := text[i]
-		switch {
-		case quote == 0 && (b == '"' || b == '\'' || b == '`'):
-			quote = b
-		case quote != 0 && b == '\\' && quote != '`' && i+1 < len(text):
-			quoted[i], quoted[i+1] = true, true
-			i++
-		case b == quote:
-			quote = 0
-		default:
-			quoted[i] = quote != 0
-		}
-	}
+	quoted := quotedSpans(text)
 	var found [][]int
 	for _, f := range variablePattern().FindAllStringIndex(text, -1) {
-		if !quoted[f[0]] {
+		if !slices.ContainsFunc(quoted, func(s [2]int) bool { return s[0] <= f[0] && f[0] < s[1] }) {
 			found = append(found, f)
 		}
 	}
 	return found
+}
+
+// quotedSpans are the strings of a piece of PromQL with their quotes.
+func quotedSpans(text string) [][2]int {
+	var spans [][2]int
+	for i := 0; i < len(text); i++ {
+		quote := text[i]
+		if quote != '"' && quote != '\'' && quote != '`' {
+			continue
+		}
+		start := i
+		for i++; i < len(text) && text[i] != quote; i++ {
+			if text[i] == '\\' && quote != '`' {
+				i++
+			}
+		}
+		spans = append(spans, [2]int{start, i})
+	}
+	return spans
 }
