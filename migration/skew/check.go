@@ -88,13 +88,11 @@ func newParser() parser.Parser {
 func (c *Checker) Add(name string, data []byte) {
 	src := newSource(name, data)
 	docs, err := recognise(src, c.opts.MaxBytes)
-	if err != nil {
+	switch {
+	case err != nil:
 		c.AddUnread(name, err)
-		return
-	}
-	if len(docs) == 0 {
+	case len(docs) == 0:
 		c.report.Unrecognised = append(c.report.Unrecognised, name)
-		return
 	}
 	c.docs = append(c.docs, docs...)
 }

@@ -59,7 +59,8 @@ func (c *Checker) checkConfig(src *source, n *yamlNode) {
 
 // at records a finding at a node. Where replacement is given it stands for the text old of that line.
 func (x *configCheck) at(n *yamlNode, f Finding) {
-	f.File, f.Line, f.Column = x.src.name, n.Line, n.Column
+	f.File = x.src.name
+	f.Line, f.Column = x.src.place(x.src.offset(n.Line, n.Column))
 	x.c.add(f)
 }
 

@@ -106,6 +106,8 @@ func TestRuleFiles(t *testing.T) {
 	}{
 		"a manifest of Prometheus Operator is read": {"apiVersion: v1\nkind: List\nitems:\n- kind: PrometheusRule\n  spec:\n    groups:\n    - rules:\n      - {alert: A, expr: 'x{le=\"1\"}'}\n",
 			[]string{`bucket-value Breaks 8:32 "1" => "1.0"`}},
+		"entries of a ConfigMap are read": {"kind: ConfigMap\ndata:\n  b.json: |\n    {\"panels\": [\n      {\"targets\": [{\"expr\": \"x{le=\\\"1\\\"}\"}]}\n    ]}\n  r.yml: |\n    groups:\n    - rules:\n      - {alert: A, expr: 'x{le=\"2\"}'}\n  other: 'x{le=\"3\"}'\n",
+			[]string{`bucket-value Breaks 5:35 "1" => "1.0"`, `bucket-value Breaks 10:32 "2" => "2.0"`}},
 		"each document of a file is read":                {"a: b\n---\n" + alert(`x{le="1"}`), []string{`bucket-value Breaks 7:20 "1" => "1.0"`}},
 		"a label of a recording rule is to be looked at": {"groups:\n- rules:\n  - record: r\n    expr: x\n    labels: {le: \"1\"}\n", []string{`bucket-value Look 5:19 1 => "1.0"`}},
 		"a place in a literal block is found":            {"groups:\n- rules:\n  - alert: A\n    expr: |\n      sum(\n        x{le=\"1\"}\n      )\n", []string{`bucket-value Breaks 6:14 "1" => "1.0"`}},

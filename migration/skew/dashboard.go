@@ -133,9 +133,9 @@ func (x *dashboardCheck) expression(t text, where string) {
 	x.c.checkExpression(expression{text: t, where: where, grafana: true}, x.dots)
 }
 
-// part is a piece of a text, which keeps its place by counting from the beginning.
+// part is a piece of a text with its place.
 func (t text) part(start, end int) text {
-	line, column := t.place(start)
-	t.value, t.start = t.value[start:end], t.src.lines[line-1]+column-1
+	t.start = t.offset(start)
+	t.value = t.value[start:end]
 	return t
 }

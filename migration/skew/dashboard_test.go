@@ -74,6 +74,7 @@ func TestRecognition(t *testing.T) {
 		"a configuration of Alertmanager": {"a.yml", "global: {}\nroute: {}\nreceivers: []", ""},
 		"any other JSON":                  {"a.json", `{"name":"a"}`, ""},
 		"a list":                          {"a.json", `[1, 2]`, ""},
+		"a ConfigMap of something else":   {"a.yml", "kind: ConfigMap\ndata: {a.yml: 'x: y', b: '{'}", ""},
 		"an empty file":                   {"a.yml", ``, ""},
 	}
 	for name, test := range tests {
@@ -99,16 +100,17 @@ func TestHostileFilesAreRefused(t *testing.T) {
 	tests := map[string]struct {
 		name, text, want string
 	}{
-		"YAML that is nested deep":          {"a.yml", "groups: " + strings.Repeat("[", 300) + strings.Repeat("]", 300), "nested deeper"},
-		"YAML with very many open brackets": {"a.yml", strings.Repeat("[", 1_000_000), "nested deeper"},
-		"YAML whose aliases explode":        {"a.yml", bomb + "groups: *a9\n", "once aliases are followed"},
-		"YAML whose alias holds itself":     {"a.yml", "groups: &a [*a]\n", "holds itself"},
-		"YAML whose text explodes":          {"a.yml", "x: &x {rules: [{expr: '" + strings.Repeat("a", 1<<20) + "'}]}\ngroups: [" + strings.Repeat("*x,", 1000) + "]\n", "once aliases are followed"},
-		"JSON that is nested deep":          {"a.json", `{"panels":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", "nested deeper"},
-		"JSON that ends early":              {"a.json", `{"panels":[`, "unexpected EOF"},
-		"JSON with something behind it":     {"a.json", `{} {}`, "something after"},
-		"a file that is too large":          {"a.yml", strings.Repeat(" ", defaultMaxBytes+1), "more than the 16777216"},
-		"a template":                        {"a.yml", "{{ if .Values.a }}\ngroups: []\n{{ end }}\n", "reading YAML"},
+		"YAML that is nested deep":                {"a.yml", "groups: " + strings.Repeat("[", 300) + strings.Repeat("]", 300), "nested deeper"},
+		"YAML with very many open brackets":       {"a.yml", strings.Repeat("[", 1_000_000), "nested deeper"},
+		"YAML whose aliases explode":              {"a.yml", bomb + "groups: *a9\n", "once aliases are followed"},
+		"YAML whose alias holds itself":           {"a.yml", "groups: &a [*a]\n", "holds itself"},
+		"YAML whose text explodes":                {"a.yml", "x: &x {rules: [{expr: '" + strings.Repeat("a", 1<<20) + "'}]}\ngroups: [" + strings.Repeat("*x,", 1000) + "]\n", "once aliases are followed"},
+		"JSON that is nested deep":                {"a.json", `{"panels":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", "nested deeper"},
+		"JSON that ends early":                    {"a.json", `{"panels":[`, "unexpected EOF"},
+		"JSON with something behind it":           {"a.json", `{} {}`, "something after"},
+		"a file that is too large":                {"a.yml", strings.Repeat(" ", defaultMaxBytes+1), "more than the 16777216"},
+		"an entry of a ConfigMap that is no JSON": {"a.yml", "kind: ConfigMap\ndata: {b.json: '{'}", "entry b.json"},
+		"a template":                              {"a.yml", "{{ if .Values.a }}\ngroups: []\n{{ end }}\n", "reading YAML"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,9 @@ package skew
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -42,7 +44,7 @@ func recogniseJSON(src *source) ([]document, error) {
 		return recogniseYAML(src)
 	case isDashboard(n):
 		return []document{{kind: Dashboard, src: src, json: n}}, nil
-	case n.get("groups") != nil || n.get("spec") != nil || n.get("scrape_configs") != nil:
+	case n.get("groups") != nil || n.get("kind") != nil || n.get("scrape_configs") != nil:
 		return recogniseYAML(src) // JSON is YAML
 	}
 	return nil, nil
@@ -70,14 +72,40 @@ func recogniseYAML(src *source) ([]document, error) {
 		return nil, err
 	}
 	var found []document
+	var errs []error
 	for _, doc := range docs {
 		for _, n := range append([]*yamlNode{doc}, items(get(doc, "items"))...) { // a List of Kubernetes has items
 			if k, ok := yamlKind(n); ok {
 				found = append(found, document{kind: k, src: src, yaml: n})
 			}
+			if src.outer == nil && str(get(n, "kind")) == "ConfigMap" {
+				inner, err := recogniseEntries(src, get(n, "data"))
+				found, errs = append(found, inner...), append(errs, err)
+			}
 		}
 	}
-	return found, nil
+	return found, errors.Join(errs...)
+}
+
+// recogniseEntries looks at the entries of a ConfigMap that are named as files of these kinds are.
+func recogniseEntries(src *source, data *yamlNode) ([]document, error) {
+	if data == nil || data.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	var found []document
+	var errs []error
+	for i := 0; i+1 < len(data.Content); i += 2 {
+		key, value := data.Content[i].Value, resolve(data.Content[i+1])
+		if !slices.Contains([]string{".json", ".yml", ".yaml", ".rules"}, filepath.Ext(key)) || value.Kind != yaml.ScalarNode {
+			continue
+		}
+		inner, err := recognise(within(yamlText(src, value)), len(value.Value))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("entry %s: %w", key, err))
+		}
+		found = append(found, inner...)
+	}
+	return found, errors.Join(errs...)
 }
 
 func yamlKind(n *yamlNode) (Kind, bool) {

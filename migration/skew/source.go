@@ -7,11 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// source is a file with the places where its lines begin.
+// source is a file with the places where its lines begin, or a file within a file: an entry of a ConfigMap.
 type source struct {
 	name  string
 	data  []byte
 	lines []int
+	outer *text // where a file within a file stands
+}
+
+// within is the source of a file that is a string of another one.
+func within(t text) *source {
+	s := newSource(t.src.name, []byte(t.value))
+	s.outer = &t
+	return s
 }
 
 func newSource(name string, data []byte) *source {
@@ -24,8 +32,11 @@ func newSource(name string, data []byte) *source {
 	return s
 }
 
-// place is the line and column of a byte, both from 1.
+// place is the line and column of a byte in the outermost file, both from 1.
 func (s *source) place(offset int) (line, column int) {
+	if s.outer != nil {
+		return s.outer.place(offset)
+	}
 	i := sort.Search(len(s.lines), func(i int) bool { return s.lines[i] > offset }) - 1
 	return i + 1, offset - s.lines[i] + 1
 }
@@ -68,8 +79,11 @@ const (
 	backslash                 // with escapes of JSON and double-quoted YAML
 )
 
-// place finds a byte of the value in the file. Folding and indenting change white space alone, so the other bytes are counted.
-func (t text) place(pos int) (line, column int) {
+// place is the line and column of a byte of the value.
+func (t text) place(pos int) (line, column int) { return t.src.place(t.offset(pos)) }
+
+// offset finds a byte of the value in the file. Folding and indenting change white space alone, so the other bytes are counted.
+func (t text) offset(pos int) int {
 	left := 0
 	for _, b := range []byte(t.value[:min(max(pos, 0), len(t.value))]) {
 		if !space(b) {
@@ -88,7 +102,7 @@ func (t text) place(pos int) (line, column int) {
 		}
 		at += width
 	}
-	return t.src.place(min(at, len(data)))
+	return min(at, len(data))
 }
 
 // step is how many bytes the next thing in the file takes, and how many bytes that are no white space it stands for.
