@@ -38,7 +38,8 @@ type server struct {
 	evaluation time.Duration            // of rules, and the default step of subqueries
 	configured bool                     // a configuration was read
 	lookback   time.Duration
-	native     bool // native histograms are scraped by configuration
+	native     bool            // native histograms are scraped by configuration
+	keeps      map[string]bool // le or quantile, where a job writes the old values back
 }
 
 // document is a file, or one document of it, whose kind is known.
@@ -64,7 +65,7 @@ func New(o Options) (*Checker, error) {
 			From: o.From, To: o.To, Hops: hops,
 			Files: []FileKind{}, Unrecognised: []string{}, Findings: []Finding{},
 		},
-		server: server{jobs: map[string]time.Duration{}, evaluation: time.Minute, lookback: o.Flags.lookback()},
+		server: server{jobs: map[string]time.Duration{}, keeps: map[string]bool{}, evaluation: time.Minute, lookback: o.Flags.lookback()},
 	}
 	for _, r := range Rules() {
 		c.since[r.Name] = r.Since

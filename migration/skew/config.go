@@ -29,6 +29,11 @@ func (c *Checker) learn(n *yamlNode) {
 		}
 		c.server.jobs[str(get(job, "job_name"))] = own
 		c.server.native = c.server.native || str(get(job, "scrape_native_histograms")) == "true"
+		for _, rc := range items(get(job, "metric_relabel_configs")) {
+			if label, ok := writesBack(rc); ok {
+				c.server.keeps[label] = true
+			}
+		}
 	}
 }
 

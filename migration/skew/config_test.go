@@ -99,6 +99,17 @@ func TestRangesAreHeldAgainstIntervals(t *testing.T) {
 	}
 }
 
+func TestOldBucketsThatAJobKeepsAreToBeLookedAt(t *testing.T) {
+	r := check(t, "2.42.0", "3.16.0", NewFlags(nil), map[string]string{
+		"prometheus.yml": job("  metric_relabel_configs: [{source_labels: [le, __name__], target_label: le, regex: '(\\d+)\\.0+;[a-z_]*_bucket'}]\n"),
+		"rules.yml":      alert(`x{le="1"} > y{quantile="1"}`),
+	})
+	want := []string{`bucket-value Look 5:20 "1" => "1.0"`, `bucket-value Breaks 5:38 "1" => "1.0"`}
+	if diff := cmp.Diff(want, found(r, ruleContentType)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestRuleFiles(t *testing.T) {
 	tests := map[string]struct {
 		text string

@@ -40,6 +40,7 @@ func FuzzConfiguration(f *testing.F) {
 func FuzzRules(f *testing.F) {
 	f.Add([]byte(alert(`sum(rate(x{le=~"1|5"}[1m:1m])) > holt_winters(y[5m], 1, 1)`)))
 	f.Add([]byte("groups:\n- rules:\n  - record: r\n    expr: |\n      x{a=~\".\"}\n    labels: {le: 1}\n"))
+	f.Add([]byte("kind: ConfigMap\ndata:\n  b.json: |\n    {\"panels\":[{\"expr\":\"x{le='1'} \\u00e9 > y{le='2'}\"}]}\n  r.yml: \"groups: [{rules: [{expr: 'x{le=''1''}'}]}]\"\n"))
 	f.Add([]byte("kind: PrometheusRule\nspec: {groups: [{rules: [{expr: \"x{le=\\\"1\\\", a=\\\"\\u00e9\\\"}\"}]}]}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) { judge(t, "a.yml", data) })
 }

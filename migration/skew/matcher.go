@@ -1,7 +1,6 @@
 package skew
 
 import (
-	"fmt"
 	"iter"
 	"regexp"
 	"regexp/syntax"
@@ -99,40 +98,52 @@ func (x *exprCheck) selector(vs *parser.VectorSelector) {
 
 // bucket: from 3.0.0 on values of le and quantile are stored as OpenMetrics writes numbers, 1 as 1.0.
 func (x *exprCheck) bucket(t token) {
+	written := t.label + t.op + x.p.text[t.start:t.end]
+	judge := byPattern
+	if t.op == "=" || t.op == "!=" {
+		judge = byValue
+	}
+	severity, what, replacement := judge(t)
+	if what == "" {
+		return
+	}
 	f := Finding{
-		Rule: ruleBucketValue, Severity: Breaks,
+		Rule: ruleBucketValue, Severity: severity, What: written + what,
 		Why: "from 3.0.0 on le and quantile are stored as OpenMetrics writes numbers; the text format of 2.x kept them as the target wrote them",
 		Fix: "change it together with the server; a panel that shows both sides of the move needs both values (=~)",
 	}
-	old := fmt.Sprintf("%s%s%s", t.label, t.op, x.p.text[t.start:t.end])
-	if t.op == "=" || t.op == "!=" {
-		value, ok := normal(t.label, t.value)
-		if !ok {
-			return
-		}
-		f.What = old + " finds nothing any more: it is " + value
-		if t.op == "!=" {
-			f.Severity, f.What = Differs, old+" excludes nothing any more: it is "+value
-		}
-		x.note(f, t.start, t.end, quote(t.quote, value))
-		return
-	}
-	lost, values := lostValues(t.label, t.value)
-	if len(lost) == 0 {
-		return
-	}
-	f.What = fmt.Sprintf("%s does not match what these are stored as any more: %s", old, examples(lost, values))
-	replacement := ""
-	switch {
-	case values == nil:
+	if x.c.server.keeps[t.label] {
 		f.Severity = Look
-	case t.op == "!~" || len(lost) < len(values):
-		f.Severity = Differs
-	}
-	if values != nil {
-		replacement = quote(t.quote, strings.Join(values, "|"))
+		f.Fix = "nothing for jobs whose metric_relabel_configs write the old values back; for all others, " + f.Fix
 	}
 	x.note(f, t.start, t.end, replacement)
+}
+
+func byValue(t token) (severity Severity, what, replacement string) {
+	value, changed := normal(t.label, t.value)
+	switch {
+	case !changed:
+		return "", "", ""
+	case t.op == "!=":
+		return Differs, " excludes nothing any more: it is " + value, quote(t.quote, value)
+	}
+	return Breaks, " finds nothing any more: it is " + value, quote(t.quote, value)
+}
+
+func byPattern(t token) (severity Severity, what, replacement string) {
+	lost, values := lostValues(t.label, t.value)
+	if len(lost) == 0 {
+		return "", "", ""
+	}
+	what = " does not match what these are stored as any more: " + examples(lost, values)
+	if values == nil {
+		return Look, what, ""
+	}
+	severity = Breaks
+	if t.op == "!~" || len(lost) < len(values) {
+		severity = Differs
+	}
+	return severity, what, quote(t.quote, strings.Join(values, "|"))
 }
 
 // normal is how a value is stored from 3.0.0 on; not ok where that is as before, or no bound of a bucket or quantile.

@@ -52,6 +52,21 @@ func (x *configCheck) bucketStep(rc, pattern *yamlNode, where string) {
 	x.at(pattern, f)
 }
 
+// writesBack knows the step by which the migration guide keeps the old values: 1.0 becomes 1 again.
+func writesBack(rc *yamlNode) (label string, ok bool) {
+	pattern := str(get(rc, "regex"))
+	label, part, _ := bucketPart(rc, pattern)
+	if label == "" || str(get(rc, "target_label")) != label || get(rc, "replacement") != nil {
+		return "", false
+	}
+	re, err := regexp.Compile("^(?:" + part + ")$")
+	if err != nil {
+		return "", false
+	}
+	m := re.FindStringSubmatch("1.0")
+	return label, len(m) > 1 && m[1] == "1"
+}
+
 // bucketPart is the part of a regex that is held against le or quantile; alone says that it is the whole regex. The
 // label is empty where there is none, or where the regex cannot be taken apart.
 func bucketPart(rc *yamlNode, pattern string) (label, part string, alone bool) {

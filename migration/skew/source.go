@@ -13,12 +13,14 @@ type source struct {
 	data  []byte
 	lines []int
 	outer *text // where a file within a file stands
+	// reached is the last byte of outer that was looked for and where it stood: findings come in order, and files are large.
+	reached struct{ pos, at int }
 }
 
 // within is the source of a file that is a string of another one.
 func within(t text) *source {
 	s := newSource(t.src.name, []byte(t.value))
-	s.outer = &t
+	s.outer, s.reached.at = &t, t.start
 	return s
 }
 
@@ -35,7 +37,7 @@ func newSource(name string, data []byte) *source {
 // place is the line and column of a byte in the outermost file, both from 1.
 func (s *source) place(offset int) (line, column int) {
 	if s.outer != nil {
-		return s.outer.place(offset)
+		return s.placeOutside(offset)
 	}
 	i := sort.Search(len(s.lines), func(i int) bool { return s.lines[i] > offset }) - 1
 	return i + 1, offset - s.lines[i] + 1
@@ -82,27 +84,43 @@ const (
 // place is the line and column of a byte of the value.
 func (t text) place(pos int) (line, column int) { return t.src.place(t.offset(pos)) }
 
-// offset finds a byte of the value in the file. Folding and indenting change white space alone, so the other bytes are counted.
+// offset finds a byte of the value in the file.
 func (t text) offset(pos int) int {
+	at, _ := t.advance(t.start, 0, pos)
+	return at
+}
+
+// advance goes on from where byte from of the value stands in the file to byte to. Folding and indenting change white space
+// alone, so the other bytes are counted. It is not exact where to is within a character that the file writes as an escape.
+func (t text) advance(at, from, to int) (place int, exact bool) {
 	left := 0
-	for _, b := range []byte(t.value[:min(max(pos, 0), len(t.value))]) {
+	for _, b := range []byte(t.value[min(from, len(t.value)):min(max(to, from), len(t.value))]) {
 		if !space(b) {
 			left++
 		}
 	}
-	at, data := t.start, t.src.data
+	data := t.src.data
 	for at < len(data) {
 		width, ink := t.step(data[at:])
-		if left == 0 && ink > 0 {
+		if ink > 0 && left < ink {
 			break
 		}
 		left -= ink
-		if left < 0 {
-			break
-		}
 		at += width
 	}
-	return min(at, len(data))
+	return min(at, len(data)), left == 0
+}
+
+func (s *source) placeOutside(offset int) (line, column int) {
+	from := &s.reached
+	if offset < from.pos {
+		from.pos, from.at = 0, s.outer.start
+	}
+	at, exact := s.outer.advance(from.at, from.pos, offset)
+	if exact {
+		from.pos, from.at = offset, at
+	}
+	return s.outer.src.place(at)
 }
 
 // step is how many bytes the next thing in the file takes, and how many bytes that are no white space it stands for.

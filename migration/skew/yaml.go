@@ -18,14 +18,11 @@ const maxNodes = 500_000
 
 // readYAML reads all documents of a file.
 func readYAML(src *source) (docs []*yamlNode, err error) {
-	defer func() { // the parser panics on some broken input
+	defer func() { // a parser that panics on broken input must not end the program
 		if p := recover(); p != nil {
 			docs, err = nil, fmt.Errorf("reading YAML: %v", p)
 		}
 	}()
-	if line, ok := deepFlow(src); ok {
-		return nil, fmt.Errorf("reading YAML: line %d: brackets nested deeper than %d", line, maxDepth)
-	}
 	dec := yaml.NewDecoder(bytes.NewReader(src.data))
 	for {
 		var doc yamlNode
@@ -42,24 +39,6 @@ func readYAML(src *source) (docs []*yamlNode, err error) {
 			docs = append(docs, resolve(doc.Content[0]))
 		}
 	}
-}
-
-// deepFlow says that a file opens very many more brackets than it closes: the parser's time grows with the square of them.
-func deepFlow(src *source) (line int, deep bool) {
-	open := 0
-	for i, b := range src.data {
-		switch b {
-		case '[', '{':
-			open++
-		case ']', '}':
-			open = max(open-1, 0)
-		}
-		if open > 20*maxDepth {
-			line, _ = src.place(i)
-			return line, true
-		}
-	}
-	return 0, false
 }
 
 // measure counts the nodes below a node with every alias followed, each of them once.
