@@ -105,7 +105,7 @@ func (x *configCheck) externalLabels(labels *yamlNode) {
 			Rule: ruleExternalLabels, Severity: Differs, Where: "external label " + key.Value,
 			What: fmt.Sprintf("the value %s is filled from the environment", text),
 			Why:  "$name and ${name} in external labels are replaced from 3.0.0 on, before only with a feature flag; unknown names become empty, and series and alerts get another identity",
-			Fix:  "write $$ for each $ that is meant as it is",
+			Fix:  "write $$ for each $ that is meant as it is, together with the server: 2.x keeps both",
 			Old:  text, New: strings.ReplaceAll(text, "$", "$$"),
 		})
 	}
