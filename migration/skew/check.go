@@ -2,6 +2,7 @@ package skew
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -75,10 +76,7 @@ func New(o Options) (*Checker, error) {
 
 // newParser knows what any version knows: experimental functions, and holt_winters, which 3.0 renamed.
 func newParser() parser.Parser {
-	functions := map[string]*parser.Function{}
-	for name, f := range parser.Functions {
-		functions[name] = f
-	}
+	functions := maps.Clone(parser.Functions)
 	renamed := *functions["double_exponential_smoothing"]
 	renamed.Name = holtWinters
 	functions[holtWinters] = &renamed

@@ -62,7 +62,7 @@ func (c *Checker) checkConfig(src *source, n *yamlNode) {
 	c.reportDots(x.dots)
 }
 
-// at records a finding at a node. Where replacement is given it stands for the text old of that line.
+// at records a finding at a node.
 func (x *configCheck) at(n *yamlNode, f Finding) {
 	f.File = x.src.name
 	f.Line, f.Column = x.src.place(x.src.offset(n.Line, n.Column))

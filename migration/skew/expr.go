@@ -25,13 +25,13 @@ type expression struct {
 
 // exprCheck is an expression being checked.
 type exprCheck struct {
-	c     *Checker
-	e     expression
-	p     *parsed
-	edits []edit
-	found []Finding
-	regex []int // findings that have an edit
-	dots  *dots
+	c      *Checker
+	e      expression
+	p      *parsed
+	edits  []edit
+	found  []Finding
+	edited []int // findings that have an edit
+	dots   *dots
 }
 
 // edit is a change of the text as it stands in the file.
@@ -136,7 +136,7 @@ func (x *exprCheck) note(f Finding, start, end int, replacement string) {
 	if replacement != "" && from <= to && to <= len(x.e.text.value) && !x.p.touches(start, end) {
 		f.Old, f.New = x.e.text.value[from:to], replacement
 		x.edits = append(x.edits, edit{from, to, replacement})
-		x.regex = append(x.regex, len(x.found))
+		x.edited = append(x.edited, len(x.found))
 	}
 	x.found = append(x.found, f)
 }
@@ -145,7 +145,7 @@ func (x *exprCheck) note(f Finding, start, end int, replacement string) {
 func (x *exprCheck) finish() {
 	if len(x.edits) > 0 {
 		whole := apply(x.e.text.value, x.edits)
-		for _, i := range x.regex {
+		for _, i := range x.edited {
 			x.found[i].Expression = whole
 		}
 	}

@@ -10,11 +10,11 @@ type Severity string
 
 // The severities, worst first.
 const (
-	// Breaks: the server does not start, or something finds nothing any more.
+	// Breaks means that the server does not start, or that something finds nothing any more.
 	Breaks Severity = "Breaks"
-	// Differs: the same file gives another result.
+	// Differs means that the same file gives another result.
 	Differs Severity = "Differs"
-	// Look: the file alone does not tell; a person has to look.
+	// Look means that the file alone does not tell, and a person has to look.
 	Look Severity = "Look"
 )
 

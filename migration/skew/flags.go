@@ -2,6 +2,7 @@ package skew
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,7 +53,7 @@ func ReadFlags(data []byte) (*Flags, error) {
 	if err := json.Unmarshal(data, &answer); err == nil && answer.Data != nil {
 		all = answer.Data
 	} else if err := json.Unmarshal(data, &all); err != nil || len(all) == 0 {
-		return nil, fmt.Errorf("reading flags: want the answer of /api/v1/status/flags or a JSON list of arguments")
+		return nil, errors.New("reading flags: want the answer of /api/v1/status/flags or a JSON list of arguments")
 	}
 	f := &Flags{values: map[string][]string{}, all: true}
 	for name, value := range all {
