@@ -116,7 +116,7 @@ func removedFlags() map[string]removedFlag {
 			"set storage.exemplars.max_exemplars in the configuration"},
 		"alertmanager.timeout": {v3, []defaultValue{{"10s", Version{2, 0, 0}}, {"", Version{2, 25, 0}}}, "",
 			"leave it out; it has had no effect since 2.25.0"},
-		"scrape.name-escaping-scheme": {v3, []defaultValue{{"values", Version{2, 54, 0}}}, "",
+		"scrape.name-escaping-scheme": {v3, []defaultValue{{"values", Version{2, 55, 0}}}, "",
 			"leave it out; see the rule utf8-names"},
 		"storage.tsdb.allow-overlapping-blocks": {v3, []defaultValue{{"false", Version{2, 0, 0}}, {"true", Version{2, 39, 0}}}, "",
 			"leave it out; overlapping blocks have been allowed since 2.39.0"},
@@ -153,8 +153,11 @@ func (c *Checker) checkRemovedFlags() {
 			What: "--" + name + " is not known, and the server does not start", Why: "it was removed in " + r.since.String(),
 			Fix: r.fix, Old: strings.TrimSuffix("--"+name+"="+values[len(values)-1], "="),
 		}
-		if r.now != "" {
+		switch own := flags.value(r.now); {
+		case r.now != "" && (own == "" || own == "0s"):
 			f.New = "--" + r.now + "=" + values[len(values)-1]
+		case r.now != "":
+			f.Fix = "leave it out; --" + r.now + "=" + own + " is given and counts"
 		}
 		c.add(f)
 	}

@@ -16,6 +16,8 @@ func TestFlags(t *testing.T) {
 			[]string{"removed-flag Breaks --storage.tsdb.retention=180d => --storage.tsdb.retention.time=180d"}},
 		"a retention that the API tells, too": {"2.42.0", "3.16.0", `{"status":"success","data":{"storage.tsdb.retention":"180d"}}`,
 			[]string{"removed-flag Breaks --storage.tsdb.retention=180d => --storage.tsdb.retention.time=180d"}},
+		"a retention beside its new name is left out": {"2.42.0", "3.16.0", `["--storage.tsdb.retention=90d","--storage.tsdb.retention.time=180d"]`,
+			[]string{"removed-flag Breaks --storage.tsdb.retention=90d => "}},
 		"defaults that the API tells are left alone":    {"2.42.0", "3.16.0", `{"storage.tsdb.retention":"0s","alertmanager.timeout":"","storage.tsdb.allow-overlapping-blocks":"true"}`, nil},
 		"defaults of an older version are others":       {"2.10.0", "3.16.0", `{"storage.tsdb.retention":"0s","alertmanager.timeout":"10s","storage.tsdb.allow-overlapping-blocks":"false"}`, nil},
 		"a default that was given breaks as well":       {"2.42.0", "3.16.0", `["--alertmanager.timeout","10s"]`, []string{"removed-flag Breaks --alertmanager.timeout=10s => "}},
