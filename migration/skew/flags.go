@@ -154,7 +154,7 @@ func (c *Checker) checkRemovedFlags() {
 			Fix: r.fix, Old: strings.TrimSuffix("--"+name+"="+values[len(values)-1], "="),
 		}
 		switch own := flags.value(r.now); {
-		case r.now != "" && (own == "" || own == "0s"):
+		case r.now != "" && (own == "" || own == "0s" || flags.all && own == "15d"): // 15d is what 2.7 tells where nobody gave it
 			f.New = "--" + r.now + "=" + values[len(values)-1]
 		case r.now != "":
 			f.Fix = "leave it out; --" + r.now + "=" + own + " is given and counts"
