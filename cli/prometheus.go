@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NewPrometheusCommand builds slipway prometheus: look at the data of a Prometheus server, on the disk where it lies.
+// NewPrometheusCommand builds slipway prometheus: look at a Prometheus server through its files, on the disk where they lie.
 func NewPrometheusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prometheus",
-		Short: "Look at the data of a Prometheus server",
+		Short: "Look at the data and the files of a Prometheus server",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusVolumeCommand())
+	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand())
 	return cmd
 }
 

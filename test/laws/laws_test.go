@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"lab":              {},
 	"migration/block":  {},
 	"migration/volume": {},
+	"migration/skew":   {},
 	"plane":            {"bundle", "certs", "charts"},
 	"test":             {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "kube", "lab", "migration", "plane", "ssh"},
 }
