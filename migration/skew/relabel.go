@@ -142,7 +142,7 @@ func (x *configCheck) port(n *yamlNode, scheme, where string) {
 	if port == "" || str(n) == "" {
 		return
 	}
-	before, now := n.Value, n.Value
+	var before string
 	host, given, err := net.SplitHostPort(n.Value)
 	removes := x.c.opts.Flags.feature("no-default-scrape-port")
 	switch {
@@ -158,7 +158,7 @@ func (x *configCheck) port(n *yamlNode, scheme, where string) {
 	}
 	x.at(n, Finding{
 		Rule: ruleDefaultPort, Severity: Differs, Where: where,
-		What: "the label instance becomes " + now + ", it was " + before + ": all series of the target are new ones",
+		What: "the label instance becomes " + n.Value + ", it was " + before + ": all series of the target are new ones",
 		Why:  "from 3.0.0 on the default port is neither added to nor removed from the address of a target",
 		Fix:  "write the address as it was stored before", Old: n.Value, New: before,
 	})
