@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -36,8 +37,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // blocks makes three blocks of two hours with small segments, newest first, once for all tests.
 var blocks = sync.OnceValues(func() (string, []string) {
-	dir, err := os.MkdirTemp("", "transfer-fixture")
-	check(err)
+	dir := os.Getenv("SLIPWAY_TEST_FIXTURE")
 	names := make([]string, 3)
 	for i := range names {
 		names[len(names)-1-i] = makeBlock(dir, fixtureStart+int64(i)*twoHours)
@@ -89,11 +89,11 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("SLIPWAY_TEST_PULL"); dir != "" {
 		pullAsChild(dir)
 	}
+	dir, err := os.MkdirTemp("", "transfer")
+	check(err)
+	check(os.Setenv("SLIPWAY_TEST_FIXTURE", dir))
 	code := m.Run()
-	if os.Getenv("SLIPWAY_TEST_PULL") == "" {
-		dir, _ := blocks()
-		_ = os.RemoveAll(dir)
-	}
+	check(os.RemoveAll(dir))
 	os.Exit(code)
 }
 
@@ -302,3 +302,5 @@ func flip(t testing.TB, path string, off int64) {
 		t.Fatal(err)
 	}
 }
+
+func sumText(text string) block.Sum { return sha256.Sum256([]byte(text)) }

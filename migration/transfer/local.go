@@ -185,10 +185,15 @@ func (l *Local) Files(_ context.Context, name string) ([]block.FileInfo, error) 
 		return nil, err
 	}
 	files, err := d.Files(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, refused(NotPinned, "block %.40q is not pinned", name)
+	return files, notPinned(err, name)
+}
+
+// notPinned says that a block is not there; an error about one of its files stays as it is.
+func notPinned(err error, name string) error {
+	if damage := (*block.Damage)(nil); errors.Is(err, fs.ErrNotExist) && !errors.As(err, &damage) {
+		return refused(NotPinned, "block %.40q is not pinned", name)
 	}
-	return files, err
+	return err
 }
 
 // Read reads a range at the pace of the throttle.
@@ -201,11 +206,8 @@ func (l *Local) Read(ctx context.Context, r Range, to io.Writer) (block.Sum, err
 		return block.Sum{}, err
 	}
 	f, err := d.OpenFile(r.Block, r.File)
-	if errors.Is(err, fs.ErrNotExist) {
-		return block.Sum{}, refused(NotPinned, "block %.40q is not pinned", r.Block)
-	}
 	if err != nil {
-		return block.Sum{}, err
+		return block.Sum{}, notPinned(err, r.Block)
 	}
 	defer f.Close()
 	sum := sha256.New()
@@ -234,10 +236,7 @@ func (l *Local) Scrub(ctx context.Context, name string, pieceBytes int64) (*bloc
 		return nil, err
 	}
 	r, err := d.Scrub(ctx, name, block.ScrubOptions{SumsOnly: true, PieceBytes: pieceBytes, Pace: l.pace})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, refused(NotPinned, "block %.40q is not pinned", name)
-	}
-	return r, err
+	return r, notPinned(err, name)
 }
 
 // Status says what is read and what holds it back.
