@@ -121,7 +121,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return sorted[(len(sorted)-1)/2]
 }
 
 // Run looks and decides until the context is done. Baseline comes before, while the host is idle.
