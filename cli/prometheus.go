@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NewPrometheusCommand builds slipway prometheus: look at the data of a Prometheus server, on the disk where it lies.
+// NewPrometheusCommand builds slipway prometheus: look at the data of a Prometheus server, and move it.
 func NewPrometheusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prometheus",
-		Short: "Look at the data of a Prometheus server",
+		Short: "Look at the data of a Prometheus server, and move it",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand())
+	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand())
 	return cmd
 }
 

@@ -25,6 +25,8 @@ type World struct {
 	TargetHasWAL bool
 	// Retention is what the running server holds to. A zero is no limit.
 	Retention Retention
+	// Wanted are the blocks to install; empty: all. What is newer and not wanted leaves a hole.
+	Wanted []string
 	// Lost are blocks of the source whose time range a person gives up: they leave no hole.
 	Lost []string
 	// Overrides are names of rules that a person has switched off.
@@ -108,6 +110,11 @@ func (p *planner) add(e *block.Entry) {
 		return
 	case e.Meta != nil && p.present(e):
 		p.plan.Present = append(p.plan.Present, step(e))
+		return
+	case len(p.Wanted) > 0 && !slices.Contains(p.Wanted, e.Name):
+		if p.hole == nil {
+			p.hole = &Refusal{Block: e.Name, Rule: "it is not wanted"}
+		}
 		return
 	}
 	for _, rule := range rules() {

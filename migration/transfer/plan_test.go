@@ -74,6 +74,8 @@ func worlds() map[string]World {
 		"retention_by_size":         {Source: all, Target: entries(9), Head: headAt(5), Retention: Retention{Bytes: 3600}},
 		"retention_overridden":      {Source: all, Head: headAt(5), Retention: Retention{Milliseconds: 2 * twoHours}, Overrides: []string{RuleRetentionHolds}},
 		"superseded_blocks_are_out": {Source: append([]block.Entry{compacted, changed(1, func(e *block.Entry) { e.Verdict = block.Superseded }), changed(2, func(e *block.Entry) { e.Verdict = block.Superseded })}, entries(3)...), Head: headAt(5)},
+		"newer_not_wanted":          {Source: all, Target: entries(4), Head: headAt(5), Wanted: []string{id(2).String()}},
+		"newest_wanted_alone":       {Source: all, Target: entries(4), Head: headAt(5), Wanted: []string{id(3).String()}},
 		"unreadable_meta":           {Source: append(entries(1), block.Entry{Name: id(77).String(), Verdict: block.Unsupported}), Head: headAt(5)},
 	}
 }

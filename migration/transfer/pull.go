@@ -219,10 +219,12 @@ func (p *pull) missing() ([]string, error) {
 	return missing, nil
 }
 
-func (p *pull) seedIsTarget() bool {
-	a, errA := os.Stat(p.o.Seed)
-	b, errB := os.Stat(p.o.Target)
-	return p.o.Seed != "" && errA == nil && errB == nil && os.SameFile(a, b)
+func (p *pull) seedIsTarget() bool { return sameFolder(p.o.Seed, p.o.Target) }
+
+func sameFolder(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // treeBytes is the size of the files below a folder, as far as they can be seen.
