@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -65,20 +66,32 @@ func NewClient(o ClientOptions) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &quietConn{Conn: conn}, nil
+		return newQuietConn(conn), nil
 	}
 	return c, nil
 }
 
-// quietConn ends when nothing arrives for a while, also in the middle of an answer.
-type quietConn struct{ net.Conn }
-
-func (c *quietConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
+// quietConn ends when nothing arrives for a while, also in the middle of an answer. It takes what there is at once: TLS
+// alone asks the kernel for 16 KiB at a time.
+type quietConn struct {
+	net.Conn
+	in *bufio.Reader
 }
+
+func newQuietConn(conn net.Conn) *quietConn {
+	return &quietConn{conn, bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) {
+		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+			return 0, err
+		}
+		return conn.Read(p)
+	}), 256<<10)}
+}
+
+func (c *quietConn) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }

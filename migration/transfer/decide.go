@@ -78,8 +78,9 @@ const (
 )
 
 // Decide gives the next rate in bytes per second, and why it is not higher: it is raised by a step while it is used and
-// nothing suffers, and cut at once when something does. 0 is no limit: nothing is seen and no ceiling was set.
-func Decide(rate, used int64, s Signals, b Budget) (next int64, cause LimitCause) {
+// nothing suffers (doubled as long as nothing ever did), and cut at once when something does. 0 is no limit: nothing is
+// seen and no ceiling was set.
+func Decide(rate, used int64, suffered bool, s Signals, b Budget) (next int64, cause LimitCause) {
 	b = b.withDefaults()
 	if s.none() {
 		if b.Ceiling > 0 && used >= b.Ceiling*9/10 {
@@ -94,7 +95,10 @@ func Decide(rate, used int64, s Signals, b Budget) (next int64, cause LimitCause
 	if used < rate*7/10 {
 		return rate, LimitedByNothing
 	}
-	next, cause = rate+max(raise, rate/10), LimitedByGrowth
+	next, cause = 2*rate, LimitedByGrowth
+	if suffered {
+		next = rate + max(raise, rate/10)
+	}
 	if b.Ceiling > 0 && next >= b.Ceiling {
 		return b.Ceiling, LimitedByCeiling
 	}

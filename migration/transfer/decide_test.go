@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const mib = 1 << 20
@@ -46,10 +48,21 @@ func TestDecide(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			next, cause := Decide(test.rate, test.used, test.s, test.b)
+			next, cause := Decide(test.rate, test.used, true, test.s, test.b)
 			if next != test.next || cause != test.cause {
 				t.Errorf("%d MiB/s by %s, want %d by %s", next/mib, cause, test.next/mib, test.cause)
 			}
 		})
+	}
+}
+
+func TestDecideDoublesUntilSomethingSuffers(t *testing.T) {
+	rate, seen := int64(start), []int64{}
+	for range 4 {
+		rate, _ = Decide(rate, rate, false, Signals{PressurePercent: ptr(3)}, Budget{Ceiling: 100 * mib})
+		seen = append(seen, rate/mib)
+	}
+	if diff := cmp.Diff([]int64{32, 64, 100, 100}, seen); diff != "" {
+		t.Errorf("MiB/s (-want +got):\n%s", diff)
 	}
 }

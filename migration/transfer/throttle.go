@@ -39,6 +39,7 @@ type Throttle struct {
 	reading Reading
 	idle    *float64
 	queries []float64 // the last ones, in milliseconds
+	cut     bool      // something suffered once
 }
 
 // Reading is what a throttle says of itself.
@@ -162,7 +163,9 @@ func (t *Throttle) step(ctx context.Context, used int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reading.Signals, t.reading.Blind = s, blind
-	t.set(Decide(t.reading.BytesPerSecond, used, s, t.o.Budget))
+	next, cause := Decide(t.reading.BytesPerSecond, used, t.cut, s, t.o.Budget)
+	t.cut = t.cut || next < t.reading.BytesPerSecond
+	t.set(next, cause)
 }
 
 // ask puts the median of the last three answers into the signals: one slow query is none.
