@@ -53,6 +53,7 @@ func (o *pullOptions) flags(cmd *cobra.Command) {
 	outputFlag(cmd, &o.output, "json", "yaml")
 	f.StringVar(&o.Credentials, "credentials", "", "folder target of agent init, for host:port")
 	f.BoolVar(&o.Still, "still", false, "no server runs in the directory FROM: pin nothing, write nothing there")
+	f.StringVar(&o.SourceServerURL, "source-server", "", "address of the server that runs in the directory FROM; reads slow down when its queries do")
 	f.StringSliceVar(&o.Only, "block", nil, "only this block; may be repeated")
 	f.StringVar(&o.Pull.Seed, "seed", "", "data directory that may hold a part of the same (DIR itself to verify what is there): only the difference travels")
 	f.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")

@@ -110,6 +110,7 @@ func target(ctx context.Context, args []string, out, errs io.Writer) error {
 	flags.StringVar(&o.To, "to", "", "data directory")
 	flags.StringVar(&o.Credentials, "credentials", "", "folder target of slipway prometheus agent init")
 	flags.BoolVar(&o.Still, "still", false, "no server runs in the directory -from: pin nothing")
+	flags.StringVar(&o.SourceServerURL, "source-server", "", "address of the server that runs in the directory -from; reads slow down when its queries do")
 	flags.StringVar(&only, "blocks", "", "names of blocks, with commas (default: all)")
 	flags.StringVar(&o.Pull.Seed, "seed", "", "data directory that may hold a part of the same")
 	flags.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")

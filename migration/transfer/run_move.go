@@ -32,6 +32,9 @@ type MoveOptions struct {
 	Install bool
 	// ServerURL is the server that runs in To; empty: none does.
 	ServerURL string
+	// SourceServerURL is the server that runs in the directory From, whose query latency holds the reads; empty: it is not
+	// asked. A source agent has its own.
+	SourceServerURL string
 	// Ceiling is the most bytes per second that are read; 0: none. A source agent has its own beside it.
 	Ceiling int64
 	// KeepPin leaves the blocks pinned on the source.
@@ -53,7 +56,7 @@ type Moved struct {
 
 // Move plans, pulls, and where it is asked to, installs. Repeated after any end it goes on where it was.
 func Move(ctx context.Context, o MoveOptions) (*Moved, error) {
-	source, closeSource, err := openSource(o)
+	source, closeSource, err := openSource(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -90,19 +93,11 @@ func Move(ctx context.Context, o MoveOptions) (*Moved, error) {
 	return m, nil
 }
 
-func openSource(o MoveOptions) (Source, func(), error) {
-	info, err := os.Stat(o.From)
-	if err == nil && info.IsDir() {
-		var throttle *Throttle
-		if o.Ceiling > 0 {
-			throttle = NewThrottle(ThrottleOptions{Budget: Budget{Ceiling: o.Ceiling}})
-		}
-		l, err := OpenLocal(LocalOptions{Data: o.From, Still: o.Still, Throttle: throttle})
-		if err != nil {
-			return nil, nil, err
-		}
-		return l, func() { _ = l.Close() }, nil // it was only read
+func openSource(ctx context.Context, o MoveOptions) (Source, func(), error) {
+	if isFolder(o.From) {
+		return openFolder(ctx, o)
 	}
+	var err error
 	client := ClientOptions{Address: o.From}
 	if o.Credentials != "" {
 		if client.TLS, err = TargetTLS(o.Credentials); err != nil {
@@ -114,6 +109,33 @@ func openSource(o MoveOptions) (Source, func(), error) {
 		return nil, nil, fmt.Errorf("%s is no directory here: %w", o.From, err)
 	}
 	return c, c.Close, nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// openFolder opens a directory of this host. Where a server may run in it, reads are throttled as a source agent's are.
+func openFolder(ctx context.Context, o MoveOptions) (Source, func(), error) {
+	options := SourceOptions{Local: LocalOptions{Data: o.From, Still: o.Still}, Budget: Budget{Ceiling: o.Ceiling}, ServerURL: o.SourceServerURL}
+	throttle := NewThrottle(ThrottleOptions{Budget: options.Budget})
+	if !o.Still {
+		throttle = newHostThrottle(options)
+		if err := throttle.Baseline(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	options.Local.Throttle = throttle
+	l, err := OpenLocal(options.Local)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	if !o.Still {
+		go throttle.Run(ctx)
+	}
+	return l, func() { cancel(); _ = l.Close() }, nil // it was only read
 }
 
 // plan looks at both sides. Without an installation the rules about the running server do not matter yet.
@@ -199,7 +221,7 @@ func (o MoveOptions) pullOptions(p *Plan, source Source) PullOptions {
 	for _, s := range p.Steps {
 		pull.Blocks = append(pull.Blocks, s.Block)
 	}
-	if info, err := os.Stat(o.From); o.Ceiling > 0 && (err != nil || !info.IsDir()) {
+	if o.Ceiling > 0 && !isFolder(o.From) {
 		pull.Pace = NewThrottle(ThrottleOptions{Budget: Budget{Ceiling: o.Ceiling}}).Wait
 	}
 	return pull

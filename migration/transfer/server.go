@@ -91,10 +91,17 @@ func (s *Server) answer(f func(r *http.Request) (any, error)) http.HandlerFunc {
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	said := asRefusal(err)
-	s.o.Log.Warn("Request refused", "path", r.URL.Path, "from", r.RemoteAddr, "code", string(said.Code), "error", said.Message)
+	s.told(r, said)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(said.Code.status())
 	_ = json.NewEncoder(w).Encode(refusal{Code: said.Code, Message: said.Message}) // the client is told or gone
+}
+
+// told logs a refusal, but not that a client has gone.
+func (s *Server) told(r *http.Request, said *RefusedError) {
+	if r.Context().Err() == nil {
+		s.o.Log.Warn("Request refused", "path", r.URL.Path, "from", r.RemoteAddr, "code", string(said.Code), "error", said.Message)
+	}
 }
 
 // refusal is the body of an answer that is none.
@@ -156,7 +163,9 @@ func (s *Server) bytes(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 	case err != nil:
 		said := asRefusal(err)
-		s.o.Log.Warn("Read broke off", "range", wanted.String(), "error", said.Message)
+		if r.Context().Err() == nil { // else the client has gone, which is its own business
+			s.o.Log.Warn("Read broke off", "range", wanted.String(), "code", string(said.Code), "error", said.Message)
+		}
 		w.Header().Set(errorTrailer, string(said.Code)+" "+oneLine(said.Message))
 	default:
 		w.Header().Set(sumTrailer, sum.String())
@@ -230,7 +239,7 @@ func (s *Server) work(w http.ResponseWriter, r *http.Request, f func(context.Con
 	answer := workAnswer{Report: report}
 	if err != nil {
 		said := asRefusal(err)
-		s.o.Log.Warn("Request refused", "path", r.URL.Path, "from", r.RemoteAddr, "code", string(said.Code), "error", said.Message)
+		s.told(r, said)
 		answer.Refusal = &refusal{said.Code, said.Message}
 	}
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
