@@ -87,10 +87,13 @@ func newQuietConn(conn net.Conn) *quietConn {
 	}), 256<<10)}
 }
 
+// Read gives what has arrived.
 func (c *quietConn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
+// readerFunc is a function as a reader.
 type readerFunc func(p []byte) (int, error)
 
+// Read calls the function.
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // Close ends idle connections.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,28 +72,95 @@ func (i *Installer) Install(ctx context.Context, s Step) error {
 	if err != nil {
 		return fmt.Errorf("installing block %s: %w", s.Block, err)
 	}
-	var before *Observation
-	if i.o.Server != nil {
-		if before, err = i.allowed(ctx, s); err != nil {
-			return fmt.Errorf("installing block %s: %w", s.Block, err)
-		}
-	}
-	meta, err := block.Install(staged, i.o.Target)
-	if err != nil || before == nil {
+	if i.o.Server == nil {
+		_, err := block.Install(staged, i.o.Target)
 		return err
 	}
-	why, err := i.watch(ctx, before, meta, target)
-	if why == "" && err == nil {
+	before, err := i.allowed(ctx, s)
+	if err != nil {
+		return fmt.Errorf("installing block %s: %w", s.Block, err)
+	}
+	if err := i.mark(s.Block); err != nil {
+		return fmt.Errorf("installing block %s: %w", s.Block, err)
+	}
+	meta, err := block.Install(staged, i.o.Target)
+	if err != nil {
+		return errors.Join(err, i.unmark())
+	}
+	return i.see(ctx, s.Block, before, func(now *Observation) bool { return loaded(before, now, meta) })
+}
+
+// Resume ends an installation whose end nobody saw, because the program was killed after the rename: the server must have
+// looked twice without a complaint, or the block is taken away. Without one it does nothing.
+func (i *Installer) Resume(ctx context.Context) error {
+	lock, err := lockStaging(filepath.Join(i.o.Target, StagingFolder))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	text, err := os.ReadFile(i.marker())
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	// Not under ctx: also when we are told to end, a block that nobody saw loaded does not stay.
-	if back := takeAway(target, staged); back != nil {
-		return errors.Join(err, fmt.Errorf("taking block %s away again (%s): %w; move it out of the data directory by hand before the server restarts", s.Block, why, back))
+	if err != nil {
+		return fmt.Errorf("looking for an installation that was not ended: %w", err)
+	}
+	name := string(text)
+	if checkName(name) != nil || !isFolder(filepath.Join(i.o.Target, name)) {
+		return i.unmark() // killed before the rename
+	}
+	before, err := i.o.Server.Observe(ctx)
+	if err != nil {
+		return fmt.Errorf("ending the installation of block %s: %w", name, err)
+	}
+	return i.see(ctx, name, before, func(now *Observation) bool { return now.Reloads >= before.Reloads+2 })
+}
+
+// marker is a file with the name of the block that is being installed.
+func (i *Installer) marker() string {
+	return filepath.Join(i.o.Target, StagingFolder, "installing")
+}
+
+func (i *Installer) mark(name string) error {
+	f, err := os.OpenFile(i.marker(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(name)
+	return errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(i.marker())))
+}
+
+func (i *Installer) unmark() error {
+	if err := os.Remove(i.marker()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("ending an installation: %w", err)
+	}
+	return nil
+}
+
+// see waits until the server has seen an installed block, and takes it away where it has not.
+func (i *Installer) see(ctx context.Context, name string, before *Observation, seen func(now *Observation) bool) error {
+	target, staged := filepath.Join(i.o.Target, name), filepath.Join(i.o.Target, StagingFolder, name)
+	why, err := i.watch(ctx, before, target, seen)
+	if why != "" || err != nil {
+		err = undo(name, target, staged, why, err)
+	}
+	return errors.Join(err, i.unmark())
+}
+
+// undo takes a block away again. Not under a context: also when we are told to end, a block that nobody saw loaded does
+// not stay.
+func undo(name, target, staged, why string, err error) error {
+	back := takeAway(target, staged)
+	if errors.Is(back, fs.ErrNotExist) { // the server has deleted it
+		back = nil
+	}
+	if back != nil {
+		return errors.Join(err, fmt.Errorf("taking block %s away again (%s): %w; move it out of the data directory by hand before the server restarts", name, why, back))
 	}
 	if err != nil {
-		return fmt.Errorf("installing block %s: %w; it was taken away again", s.Block, err)
+		return fmt.Errorf("installing block %s: %w; it was taken away again", name, err)
 	}
-	return &InstallError{Block: s.Block, Why: why}
+	return &InstallError{Block: name, Why: why}
 }
 
 // staged is the folder of a block that was verified.
@@ -133,14 +201,14 @@ func (i *Installer) allowed(ctx context.Context, s Step) (*Observation, error) {
 	return now, nil
 }
 
-// watch waits until the server has loaded the block; why says what went wrong instead.
-func (i *Installer) watch(ctx context.Context, before *Observation, meta *block.Meta, target string) (why string, err error) {
+// watch waits until the server has seen the block; why says what went wrong instead.
+func (i *Installer) watch(ctx context.Context, before *Observation, target string, seen func(now *Observation) bool) (why string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, i.o.Within)
 	defer cancel()
 	for {
 		now, err := i.o.Server.Observe(ctx)
 		if err == nil {
-			if loaded, why := judge(before, now, meta, target); loaded || why != "" {
+			if why := complaint(before, now, target); why != "" || seen(now) {
 				return why, nil
 			}
 		}
@@ -153,22 +221,26 @@ func (i *Installer) watch(ctx context.Context, before *Observation, meta *block.
 	}
 }
 
-// judge says whether the server has loaded the block, or what went wrong.
-func judge(before, now *Observation, meta *block.Meta, target string) (loaded bool, why string) {
+// complaint is what went wrong on the server since the block was installed.
+func complaint(before, now *Observation, target string) string {
 	_, err := os.Lstat(target)
 	switch {
 	case now.Reloads < before.Reloads:
-		return false, "the server was restarted meanwhile"
+		return "the server was restarted meanwhile"
 	case now.ReloadFailures > before.ReloadFailures:
-		return false, "the server's reload failed; its log says why"
+		return "the server's reload failed; its log says why"
 	case now.RetentionDeletes > before.RetentionDeletes && err != nil:
-		return false, "the server's retention deleted it"
+		return "the server's retention deleted it"
 	case now.CompactionsFailed > before.CompactionsFailed:
-		return false, "a compaction of the server failed; its log says why"
+		return "a compaction of the server failed; its log says why"
 	}
-	// It may have been compacted into another block already: then the oldest time tells. The first reload may have begun
-	// before the block was there.
-	return now.BlocksLoaded > before.BlocksLoaded || now.Reloads >= before.Reloads+2 && now.LowestTimestamp <= meta.MinTime, ""
+	return ""
+}
+
+// loaded says that the server has the block. It may have been compacted into another one already: then the oldest time
+// tells, after two reloads, because the first may have begun before the block was there.
+func loaded(before, now *Observation, meta *block.Meta) bool {
+	return now.BlocksLoaded > before.BlocksLoaded || now.Reloads >= before.Reloads+2 && now.LowestTimestamp <= meta.MinTime
 }
 
 // takeAway puts an installed block back where it was staged.

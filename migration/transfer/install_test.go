@@ -207,6 +207,46 @@ func TestInstallJudgesWhatTheServerSays(t *testing.T) {
 	}
 }
 
+func TestInstallIsEndedByTheNextRunWhenItWasKilled(t *testing.T) {
+	from, names := blocks()
+	base := Observation{Reloads: 10}
+	tests := map[string]struct {
+		then   Observation
+		rename bool // it was killed behind the rename
+		want   string
+		stays  bool
+	}{
+		"killed before the rename":       {base, false, "", false},
+		"the server has looked twice":    {Observation{Reloads: 12}, true, "", true},
+		"the server's reload has failed": {Observation{Reloads: 11, ReloadFailures: 1}, true, "reload failed", false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			target := t.TempDir()
+			mustPull(t, pullOptions(openLocal(t, LocalOptions{Data: from, Still: true}), target, names[:1]))
+			i := NewInstaller(InstallerOptions{Target: target, Server: &fakeServer{says: []Observation{base, base, test.then}}, Every: time.Millisecond})
+			if err := i.mark(names[0]); err != nil {
+				t.Fatal(err)
+			}
+			if test.rename {
+				if _, err := block.Install(filepath.Join(target, StagingFolder, names[0]), target); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				err := i.Resume(t.Context())
+				if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+					t.Errorf("%v", err)
+				}
+				test.want = "" // the second time there is nothing to end
+			}
+			if stays := isFolder(filepath.Join(target, names[0])); stays != test.stays || isFolder(filepath.Join(target, StagingFolder, names[0])) == stays {
+				t.Errorf("installed: %v", stays)
+			}
+		})
+	}
+}
+
 func TestInstallWithoutAServer(t *testing.T) {
 	from, names := blocks()
 	target := t.TempDir()

@@ -103,39 +103,58 @@ type planner struct {
 }
 
 func (p *planner) add(e *block.Entry) {
-	switch {
-	case e.Verdict == block.Gone || e.Verdict == block.Deletable || e.Verdict == block.Superseded:
-		return // its samples are in another block, or it has none
-	case slices.Contains(p.Lost, e.Name):
-		return
-	case e.Meta != nil && p.present(e):
-		p.plan.Present = append(p.plan.Present, step(e))
-		return
-	case len(p.Wanted) > 0 && !slices.Contains(p.Wanted, e.Name):
-		if p.hole == nil {
-			p.hole = &Refusal{Block: e.Name, Rule: "it is not wanted"}
-		}
+	if p.settled(e) {
 		return
 	}
+	if refusal := p.refusal(e); refusal != nil {
+		p.plan.Refusals = append(p.plan.Refusals, *refusal)
+		p.leave(*refusal)
+		return
+	}
+	p.plan.Steps = append(p.plan.Steps, step(e))
+}
+
+// settled says that there is nothing to install: the samples are in another block, given up, there already, or not wanted.
+func (p *planner) settled(e *block.Entry) bool {
+	switch e.Verdict {
+	case block.Gone, block.Deletable, block.Superseded:
+		return true
+	}
+	switch {
+	case slices.Contains(p.Lost, e.Name):
+		return true
+	case e.Meta != nil && p.present(e):
+		p.plan.Present = append(p.plan.Present, step(e))
+		return true
+	case len(p.Wanted) > 0 && !slices.Contains(p.Wanted, e.Name):
+		p.leave(Refusal{Block: e.Name, Rule: "it is not wanted"})
+		return true
+	}
+	return false
+}
+
+// leave notes the newest block that is not installed.
+func (p *planner) leave(r Refusal) {
+	if p.hole == nil {
+		p.hole = &r
+	}
+}
+
+// refusal is the first rule that a block breaks and nobody has switched off.
+func (p *planner) refusal(e *block.Entry) *Refusal {
 	for _, rule := range rules() {
 		message := rule.broken(p, e)
 		if message == "" {
 			continue
 		}
-		if rule.Overridable && slices.Contains(p.Overrides, rule.Name) {
-			if !slices.Contains(p.plan.Overridden, rule.Name) {
-				p.plan.Overridden = append(p.plan.Overridden, rule.Name)
-			}
-			continue
+		if !rule.Overridable || !slices.Contains(p.Overrides, rule.Name) {
+			return &Refusal{Block: e.Name, Rule: rule.Name, Message: message}
 		}
-		refusal := Refusal{Block: e.Name, Rule: rule.Name, Message: message}
-		p.plan.Refusals = append(p.plan.Refusals, refusal)
-		if p.hole == nil {
-			p.hole = &refusal
+		if !slices.Contains(p.plan.Overridden, rule.Name) {
+			p.plan.Overridden = append(p.plan.Overridden, rule.Name)
 		}
-		return
 	}
-	p.plan.Steps = append(p.plan.Steps, step(e))
+	return nil
 }
 
 func step(e *block.Entry) Step {

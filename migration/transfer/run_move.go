@@ -41,8 +41,6 @@ type MoveOptions struct {
 	KeepPin bool
 	// Lost and Overrides are those of World.
 	Lost, Overrides []string
-	// Planned is told the plan before the first byte travels; nil: nobody.
-	Planned func(*Plan)
 	// Installed is told each block that the server sees; nil: nobody.
 	Installed func(Step)
 }
@@ -61,36 +59,51 @@ func Move(ctx context.Context, o MoveOptions) (*Moved, error) {
 		return nil, err
 	}
 	defer closeSource()
-	m := &Moved{}
-	var server TargetServer
-	if o.ServerURL != "" {
-		if server, err = NewPrometheus(PrometheusOptions{URL: o.ServerURL}); err != nil {
+	server, err := o.server()
+	if err != nil {
+		return nil, err
+	}
+	installer := NewInstaller(InstallerOptions{Target: o.To, Server: server})
+	if o.Install && server != nil {
+		if err := installer.Resume(ctx); err != nil {
 			return nil, err
 		}
 	}
+	m := &Moved{}
 	if m.Plan, err = plan(ctx, o, source, server); err != nil {
 		return nil, err
-	}
-	if o.Planned != nil {
-		o.Planned(m.Plan)
 	}
 	if o.PlanOnly {
 		return m, nil
 	}
+	return m, m.act(ctx, o, source, installer)
+}
+
+// server is the target's server, nil where none runs.
+func (o MoveOptions) server() (TargetServer, error) {
+	if o.ServerURL == "" {
+		return nil, nil
+	}
+	return NewPrometheus(PrometheusOptions{URL: o.ServerURL})
+}
+
+// act does what the plan says.
+func (m *Moved) act(ctx context.Context, o MoveOptions, source Source, installer *Installer) (err error) {
 	if m.Pull, err = Pull(ctx, o.pullOptions(m.Plan, source)); err != nil {
-		return m, err
+		return err
 	}
 	if o.Install {
-		if err := m.install(ctx, o, server); err != nil {
-			return m, err
+		if err := m.install(ctx, o, installer); err != nil {
+			return err
 		}
 	}
-	if !o.KeepPin {
-		if err := source.Unpin(ctx); err != nil {
-			return m, fmt.Errorf("everything is done but letting go of the pin: %w", err)
-		}
+	if o.KeepPin {
+		return nil
 	}
-	return m, nil
+	if err := source.Unpin(ctx); err != nil {
+		return fmt.Errorf("everything is done but letting go of the pin: %w", err)
+	}
+	return nil
 }
 
 func openSource(ctx context.Context, o MoveOptions) (Source, func(), error) {
@@ -227,8 +240,7 @@ func (o MoveOptions) pullOptions(p *Plan, source Source) PullOptions {
 	return pull
 }
 
-func (m *Moved) install(ctx context.Context, o MoveOptions, server TargetServer) error {
-	installer := NewInstaller(InstallerOptions{Target: o.To, Server: server})
+func (m *Moved) install(ctx context.Context, o MoveOptions, installer *Installer) error {
 	for i, s := range m.Plan.Steps {
 		if b := m.Pull.Blocks[i]; b.State == Differs {
 			return fmt.Errorf("block %s of the target is not what the source has: a whole one is in %s; stop the server, move the bad one away, and run again", b.Name, b.Folder)

@@ -25,15 +25,14 @@ func TestMoveBetweenTwoHosts(t *testing.T) {
 			Budget: Budget{Ceiling: 1 << 30}, Log: slog.New(slog.NewTextHandler(&log, nil)), Ready: func(a net.Addr) { ready <- a }})
 	}()
 	target := filepath.Join(t.TempDir(), "data")
-	var planned *Plan
 	var order []string
 	o := MoveOptions{From: (<-ready).String(), Credentials: filepath.Join(keys, "target"), To: target, Install: true,
-		Pull: PullOptions{PieceBytes: testPiece}, Planned: func(p *Plan) { planned = p }, Installed: func(s Step) { order = append(order, s.Block) }}
+		Pull: PullOptions{PieceBytes: testPiece}, Installed: func(s Step) { order = append(order, s.Block) }}
 	m, err := Move(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(names, order); diff != "" || len(planned.Steps) != 3 || len(m.Installed) != 3 {
+	if diff := cmp.Diff(names, order); diff != "" || len(m.Plan.Steps) != 3 || len(m.Installed) != 3 {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
 	for i := range m.Pull.Blocks {
