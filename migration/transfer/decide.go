@@ -22,9 +22,9 @@ const (
 type Budget struct {
 	// Ceiling is the most bytes per second; 0: none.
 	Ceiling int64
-	// Floor is the least bytes per second, so that a transfer ends some day; default 1 MiB.
+	// Floor is the least bytes per second, so that a transfer ends some day; default 4 MiB.
 	Floor int64
-	// PressurePercent is the share of time in which some task may wait for I/O; default 40.
+	// PressurePercent is the share of time in which some task may wait for I/O beyond what was so before; default 40.
 	PressurePercent float64
 	// AwaitMillis is how long one request to the disk may take; default 50.
 	AwaitMillis float64
@@ -45,7 +45,7 @@ func (b Budget) withDefaults() Budget {
 	set(&b.UtilisationPercent, 85)
 	set(&b.LatencyPercent, 20)
 	if b.Floor <= 0 {
-		b.Floor = 1 << 20
+		b.Floor = 4 << 20
 	}
 	if b.Ceiling > 0 {
 		b.Floor = min(b.Floor, b.Ceiling)
@@ -55,12 +55,13 @@ func (b Budget) withDefaults() Budget {
 
 // Signals are what was seen in the last second. A nil is a signal that this host does not have.
 type Signals struct {
-	PressurePercent    *float64 `json:"pressurePercent,omitempty"`
-	AwaitMillis        *float64 `json:"awaitMillis,omitempty"`
-	UtilisationPercent *float64 `json:"utilisationPercent,omitempty"`
-	QueryMillis        *float64 `json:"queryMillis,omitempty"`
-	IdleQueryMillis    *float64 `json:"idleQueryMillis,omitempty"`
-	QueryFailed        bool     `json:"queryFailed,omitempty"` // the old server did not answer the query
+	PressurePercent     *float64 `json:"pressurePercent,omitempty"`
+	IdlePressurePercent *float64 `json:"idlePressurePercent,omitempty"` // before the transfer
+	AwaitMillis         *float64 `json:"awaitMillis,omitempty"`
+	UtilisationPercent  *float64 `json:"utilisationPercent,omitempty"`
+	QueryMillis         *float64 `json:"queryMillis,omitempty"`
+	IdleQueryMillis     *float64 `json:"idleQueryMillis,omitempty"` // before the transfer
+	QueryFailed         bool     `json:"queryFailed,omitempty"`     // the old server did not answer the query
 }
 
 // none says that nothing was seen at all.
@@ -114,7 +115,7 @@ func suffers(s Signals, b Budget) (cause LimitCause, keep float64) {
 		return LimitedByQueryLatency, 0.5
 	case s.IdleQueryMillis != nil && over(s.QueryMillis, max(*s.IdleQueryMillis*(1+b.LatencyPercent/100), *s.IdleQueryMillis+noise)):
 		return LimitedByQueryLatency, 0.5
-	case over(s.PressurePercent, b.PressurePercent):
+	case over(s.PressurePercent, min(b.PressurePercent+valueOf(s.IdlePressurePercent), 95)):
 		return LimitedByPressure, 0.7
 	case s.PressurePercent != nil:
 		return LimitedByNothing, 1
@@ -124,4 +125,12 @@ func suffers(s Signals, b Budget) (cause LimitCause, keep float64) {
 		return LimitedByUtilisation, 0.8
 	}
 	return LimitedByNothing, 1
+}
+
+// valueOf is zero for what was not measured.
+func valueOf(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
 }

@@ -64,7 +64,7 @@ func Move(ctx context.Context, o MoveOptions) (*Moved, error) {
 		return nil, err
 	}
 	installer := NewInstaller(InstallerOptions{Target: o.To, Server: server})
-	if o.Install && server != nil {
+	if o.Install && !o.PlanOnly && server != nil {
 		if err := installer.Resume(ctx); err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ type Throttle struct {
 
 	mu      sync.Mutex
 	reading Reading
-	idle    *float64
+	idle    Signals   // what was seen before the transfer
 	queries []float64 // the last ones, in milliseconds
 	cut     bool      // something suffered once
 }
@@ -98,24 +98,44 @@ func (t *Throttle) Reading() Reading {
 	return r
 }
 
-// Baseline asks the probe ten times while nothing is read, and takes the median as the idle latency.
+// Baseline looks at the host while nothing is read: the I/O pressure of a second, and the median of ten answers of the
+// probe. What follows is held against that.
 func (t *Throttle) Baseline(ctx context.Context) error {
-	if t.o.Probe == nil {
-		return nil
-	}
-	var took []float64
-	for range 10 {
-		d, err := t.o.Probe(ctx)
-		if err != nil {
-			return fmt.Errorf("measuring the old server's idle latency: %w", err)
+	var first, idle Signals
+	t.sense(&first)
+	if len(t.o.Sensors) > 0 {
+		if err := pause(ctx, tick); err != nil {
+			return err
 		}
-		took = append(took, milliseconds(d))
 	}
-	idle := median(took)
+	t.sense(&idle)
+	idle = Signals{IdlePressurePercent: idle.PressurePercent}
+	if t.o.Probe != nil {
+		var took []float64
+		for range 10 {
+			d, err := t.o.Probe(ctx)
+			if err != nil {
+				return fmt.Errorf("measuring the old server's idle latency: %w", err)
+			}
+			took = append(took, milliseconds(d))
+		}
+		middle := median(took)
+		idle.IdleQueryMillis = &middle
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.idle, t.reading.Signals.IdleQueryMillis = &idle, &idle
+	t.idle, t.reading.Signals = idle, idle
 	return nil
+}
+
+// sense asks all sensors, and gives what the blind ones say.
+func (t *Throttle) sense(s *Signals) (blind []string) {
+	for _, sensor := range t.o.Sensors {
+		if err := sensor.Sense(s); err != nil {
+			blind = append(blind, err.Error())
+		}
+	}
+	return blind
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -152,13 +172,8 @@ func (t *Throttle) Run(ctx context.Context) {
 
 // step is one look and one decision.
 func (t *Throttle) step(ctx context.Context, used int64) {
-	var s Signals
-	var blind []string
-	for _, sensor := range t.o.Sensors {
-		if err := sensor.Sense(&s); err != nil {
-			blind = append(blind, err.Error())
-		}
-	}
+	s := t.idle
+	blind := t.sense(&s)
 	t.ask(ctx, &s)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -174,7 +189,7 @@ func (t *Throttle) ask(ctx context.Context, s *Signals) {
 		return
 	}
 	took, err := t.o.Probe(ctx)
-	s.IdleQueryMillis, s.QueryFailed = t.idle, err != nil && ctx.Err() == nil
+	s.QueryFailed = err != nil && ctx.Err() == nil
 	if err != nil {
 		return
 	}
