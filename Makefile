@@ -20,8 +20,9 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/slipway
+build: ## Build bin/slipway and bin/slipway-agent
 	go build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/slipway
+	go build -ldflags '-s -w' -o $(BIN)-agent ./cmd/slipway-agent
 
 .PHONY: packages
 packages: ## Install the Debian packages that building, the lab and the tests need
@@ -64,7 +65,7 @@ bundle: build ## Build the bundle of Kubernetes and all that goes on a node (cac
 	$(BIN) bundle build
 
 .PHONY: bench
-bench: bench-cluster bench-scale bench-block ## All benchmarks
+bench: bench-cluster bench-scale bench-block bench-transfer ## All benchmarks
 
 .PHONY: bench-cluster
 bench-cluster: packages build stale bundle ## Time to cluster and to join, against a shell script on the same machines
@@ -77,6 +78,10 @@ bench-scale: packages build ## 50 x 3 and 200 x 100 simulated machines: time, CP
 .PHONY: bench-block
 bench-block: ## Scrubbing a block of Prometheus against sha256sum and against the TSDB library
 	go test -run '^$$' -bench BenchmarkScrub -benchtime 5x ./migration/block
+
+.PHONY: bench-transfer
+bench-transfer: ## Pulling blocks over mutual TLS against rsync over SSH (or cp, where that is missing), with CPU seconds per GB
+	go test -run '^$$' -bench BenchmarkTransfer -benchtime 3x -timeout 30m ./migration/transfer
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs and the API reference

@@ -8,14 +8,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NewPrometheusCommand builds slipway prometheus: look at a Prometheus server through its files, on the disk where they lie.
+// NewPrometheusCommand builds slipway prometheus: look at the data and the files of a Prometheus server, and move the data.
 func NewPrometheusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prometheus",
-		Short: "Look at the data and the files of a Prometheus server",
+		Short: "Look at the data and the files of a Prometheus server, and move the data",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand())
+	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(),
+		newPrometheusSkewCommand(), newPrometheusVolumeCommand())
 	return cmd
 }
 

@@ -59,7 +59,7 @@ type indexReader struct {
 	allPostings uint64
 }
 
-func openIndex(root *os.Root, p pace) (*indexReader, error) {
+func openIndex(root *os.Root, p pace, seen func(off int64, b []byte)) (*indexReader, error) {
 	f, err := openRegular(root, indexFile)
 	if err != nil {
 		return nil, err
@@ -67,6 +67,9 @@ func openIndex(root *os.Root, p pace) (*indexReader, error) {
 	x := &indexReader{file: f, names: map[string]bool{}}
 	if x.w, err = newWindow(f, stepSlim, p); err == nil {
 		x.lists, err = newWindow(f, stepSlim, p)
+	}
+	if err == nil {
+		x.w.seen, x.lists.seen = seen, seen
 	}
 	if err == nil {
 		err = x.head()

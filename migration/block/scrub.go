@@ -18,6 +18,8 @@ const maxDamage = 100
 type ScrubOptions struct {
 	// SumsOnly checks every sum and counts samples by the heads of the chunks, without decoding them.
 	SumsOnly bool
+	// PieceBytes asks for the sum of every piece of this many bytes of every file, from the same reads. 0: no sums.
+	PieceBytes int64
 	// Pace is called before every read with its size in bytes; it may wait, and an error ends the scrub.
 	Pace func(ctx context.Context, bytes int) error
 	// Progress is called after about every MiB with the bytes of the block that were read, and with its size.
@@ -34,6 +36,8 @@ type Report struct {
 	Damage  []*Damage `json:"damage,omitempty"`
 	More    int       `json:"more,omitempty"` // damage beyond what is listed
 	Notes   []string  `json:"notes,omitempty"`
+	// Sums are what was asked for with PieceBytes; a file that could not be read whole has none.
+	Sums []FileSums `json:"sums,omitempty"`
 }
 
 // Err joins the damage, nil when there is none.
@@ -82,6 +86,7 @@ type scrub struct {
 	pace   pace
 	index  *indexReader
 	sound  bool // the index is whole
+	sums   *sums
 }
 
 // Scrub reads one block whole and says what is wrong with it. What is wrong is in the report; an error means that it could
@@ -116,7 +121,7 @@ func (d *Dir) gone(b *folder) bool {
 }
 
 func scrubFolder(ctx context.Context, b *folder, o ScrubOptions) (*Report, error) {
-	s := &scrub{Report: &Report{Name: b.name, Verdict: OK, Bytes: b.bytes(), Notes: b.strange}, folder: b, opts: o}
+	s := &scrub{Report: &Report{Name: b.name, Verdict: OK, Bytes: b.bytes(), Notes: b.strange}, folder: b, opts: o, sums: newSums(o.PieceBytes)}
 	var done int64
 	s.pace = pacer(ctx, o.Pace, func(n int) {
 		done += int64(n)
@@ -155,7 +160,12 @@ func (s *scrub) run(ctx context.Context) error {
 	if len(s.Damage) == 0 {
 		s.recount()
 	}
-	return nil
+	if s.sums == nil {
+		return nil
+	}
+	var err error
+	s.Sums, err = s.sums.finish(s.folder, s.pace)
+	return err
 }
 
 // keep turns what is wrong with the block into damage; other errors come back.
@@ -204,7 +214,7 @@ func (s *scrub) meta(context.Context) error {
 
 func (s *scrub) indexAndChunks(ctx context.Context) error {
 	c := newChunkScrub(s.folder, s.pace, !s.opts.SumsOnly)
-	c.report, c.merge, c.note = s.found, s.merge, s.note
+	c.report, c.merge, c.note, c.sums = s.found, s.merge, s.note, s.sums
 	defer c.close()
 	err := s.walkIndex(ctx, c)
 	if s.sound {
@@ -235,7 +245,7 @@ func (s *scrub) found(d *Damage) {
 }
 
 func (s *scrub) walkIndex(ctx context.Context, c *chunkScrub) error {
-	x, err := openIndex(s.folder.root, s.pace)
+	x, err := openIndex(s.folder.root, s.pace, s.sums.of(indexFile))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type segments struct {
 	number int // of the open segment, from 1; 0 for none
 	w      *window
 	bad    map[int]bool // segments that were found missing or not to be segments, told once
+	sums   *sums        // nil where nobody wants them
 }
 
 // chunk is one chunk in its segment. data is valid until the next read.
@@ -52,6 +53,7 @@ func (s *segments) open(number int) error {
 		_ = f.Close()
 		return err
 	}
+	w.seen = s.sums.of(name)
 	s.w, s.number = w, number
 	head, err := w.at(0, chunks.SegmentHeaderSize)
 	if err != nil {

@@ -38,7 +38,8 @@ type window struct {
 	pace   pace
 	buf    []byte // holds the bytes from off
 	off    int64
-	nowait bool // RWF_NOWAIT works here
+	nowait bool                      // RWF_NOWAIT works here
+	seen   func(off int64, b []byte) // is shown what was read; may be nil
 }
 
 func newWindow(f *os.File, step int, p pace) (*window, error) {
@@ -100,6 +101,9 @@ func (w *window) fill(off int64, n int) error {
 	if err != nil {
 		w.buf = w.buf[:0]
 		return &diskError{off: off + int64(keep+got), err: err}
+	}
+	if w.seen != nil {
+		w.seen(off+int64(keep), w.buf[keep:])
 	}
 	return nil
 }

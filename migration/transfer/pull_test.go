@@ -1,0 +1,284 @@
+package transfer
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPullBringsBlocksOverMutualTLS(t *testing.T) {
+	dir, names := sourceDir(t)
+	keys := credentials(t)
+	address := serve(t, openLocal(t, LocalOptions{Data: dir}), keys)
+	target := filepath.Join(t.TempDir(), "data")
+	c := client(t, address, keys)
+	r := mustPull(t, pullOptions(c, target, names))
+	sameBlocks(t, r, names)
+	if want := totalBytes(t, names); r.BytesFetched != want || r.BytesVerified < want {
+		t.Errorf("fetched %d, verified %d of %d bytes", r.BytesFetched, r.BytesVerified, want)
+	}
+	for _, b := range r.Blocks {
+		if b.State != Staged {
+			t.Errorf("%+v", b)
+		}
+	}
+	t.Run("and reads nothing the second time, staged or installed", func(t *testing.T) {
+		if err := os.Rename(filepath.Join(target, StagingFolder, names[0]), filepath.Join(target, names[0])); err != nil {
+			t.Fatal(err)
+		}
+		watched := &between{Source: c}
+		r := mustPull(t, pullOptions(watched, target, names))
+		sameBlocks(t, r, names)
+		if r.Blocks[0].State != Installed || r.Blocks[1].State != Staged || len(watched.reads) > 0 || r.BytesVerified > 0 {
+			t.Errorf("%+v, %d reads", r, len(watched.reads))
+		}
+	})
+	if err := c.Unpin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "slipway-pin")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pin is left: %v", err)
+	}
+}
+
+func TestPullFromADirectoryLeavesItAsItIs(t *testing.T) {
+	dir, names := sourceDir(t)
+	before := contents(t, dir)
+	target := t.TempDir()
+	sameBlocks(t, mustPull(t, pullOptions(openLocal(t, LocalOptions{Data: dir, Still: true}), target, names)), names)
+	if diff := cmp.Diff(len(before), len(contents(t, dir))); diff != "" {
+		t.Errorf("the source was changed: %s", diff)
+	}
+	if entries, _ := os.ReadDir(target); len(entries) != 1 || entries[0].Name() != StagingFolder {
+		t.Errorf("beside the staging folder: %v", entries)
+	}
+}
+
+func TestPullKeepsBlocksThatTheServerDeletes(t *testing.T) {
+	dir, names := sourceDir(t)
+	var once atomic.Bool
+	source := &between{Source: openLocal(t, LocalOptions{Data: dir}), before: func(Range) error {
+		if once.CompareAndSwap(false, true) {
+			return os.RemoveAll(filepath.Join(dir, names[2])) // retention takes the oldest
+		}
+		return nil
+	}}
+	sameBlocks(t, mustPull(t, pullOptions(source, t.TempDir(), names)), names)
+	if !once.Load() {
+		t.Error("nothing was deleted")
+	}
+}
+
+func TestPullMendsWhatWentWrongOnce(t *testing.T) {
+	tests := map[string]func(t *testing.T, dir, target string, r Range, at *between){
+		"in flight": func(_ *testing.T, _, _ string, _ Range, at *between) {
+			at.write = once(func(_ Range, p []byte) { p[len(p)/2] ^= 1 })
+		},
+		"on the target disk": func(t *testing.T, _, target string, _ Range, at *between) {
+			var done atomic.Bool
+			at.after = func(r Range) {
+				if r.File == "chunks/000002" && r.Offset > 0 && done.CompareAndSwap(false, true) {
+					flip(t, filepath.Join(target, StagingFolder, r.Block, r.File), r.Offset+r.Bytes/2)
+				}
+			}
+		},
+		"on the source disk, and was mended": func(t *testing.T, dir, _ string, r Range, at *between) {
+			bad := filepath.Join(dir, r.Block, "chunks/000003")
+			flip(t, bad, 5000)
+			var reads atomic.Int32
+			at.before = func(r Range) error {
+				if r.File == "chunks/000003" && r.Offset == 0 && reads.Add(1) == 2 {
+					flip(t, bad, 5000)
+				}
+				return nil
+			}
+		},
+	}
+	for name, harm := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir, names := sourceDir(t)
+			target := t.TempDir()
+			source := &between{Source: openLocal(t, LocalOptions{Data: dir})}
+			harm(t, dir, target, Range{Block: names[0]}, source)
+			sameBlocks(t, mustPull(t, pullOptions(source, target, names[:1])), names[:1])
+			if extra := source.bytes() - totalBytes(t, names[:1]); extra <= 0 || extra > 200_000 {
+				t.Errorf("%d bytes were fetched again, want a piece or a segment", extra)
+			}
+		})
+	}
+}
+
+func once(f func(Range, []byte)) func(Range, []byte) {
+	var done atomic.Bool
+	return func(r Range, p []byte) {
+		if done.CompareAndSwap(false, true) {
+			f(r, p)
+		}
+	}
+}
+
+func TestPullStopsAtDamageAndNamesTheSide(t *testing.T) {
+	tests := map[string]struct {
+		harm func(t *testing.T, dir, target, name string, at *between)
+		want DamageError
+	}{
+		"a flipped byte on the source disk": {
+			func(t *testing.T, dir, _, name string, _ *between) {
+				flip(t, filepath.Join(dir, name, "chunks/000002"), 9000)
+			},
+			DamageError{Side: SourceDisk, File: "chunks/000002", Offset: -1, Times: 3},
+		},
+		"a truncated index on the source disk": {
+			func(t *testing.T, dir, _, name string, _ *between) {
+				if err := os.Truncate(filepath.Join(dir, name, "index"), 7000); err != nil {
+					t.Fatal(err)
+				}
+			},
+			DamageError{Side: SourceDisk, File: "index", Offset: -1, Times: 3},
+		},
+		"a link that changes a byte": {
+			func(_ *testing.T, _, _, _ string, at *between) {
+				at.write = func(r Range, p []byte) {
+					if r.File == "index" && r.Offset == 0 {
+						p[100] ^= 1
+					}
+				}
+			},
+			DamageError{Side: InFlight, File: "index", Times: 3},
+		},
+		"a target disk that gives back another byte": {
+			func(t *testing.T, _, target, _ string, at *between) {
+				at.after = func(r Range) {
+					if r.File == "chunks/000001" && r.Offset == testPiece {
+						flip(t, filepath.Join(target, StagingFolder, r.Block, r.File), r.Offset+7)
+					}
+				}
+			},
+			DamageError{Side: TargetDisk, File: "chunks/000001", Offset: testPiece, Times: 3},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir, names := sourceDir(t)
+			target := t.TempDir()
+			source := &between{Source: openLocal(t, LocalOptions{Data: dir})}
+			test.harm(t, dir, target, names[1], source)
+			_, err := Pull(t.Context(), pullOptions(source, target, names[1:2]))
+			var got *DamageError
+			if !errors.As(err, &got) {
+				t.Fatalf("%v", err)
+			}
+			if (got.Damage != nil) != (test.want.Side == SourceDisk) {
+				t.Errorf("damage of the scrub: %v", got.Damage)
+			}
+			got.Damage, test.want.Block = nil, names[1]
+			if diff := cmp.Diff(test.want, *got); diff != "" {
+				t.Errorf("(-want +got):\n%s\n%v", diff, err)
+			}
+			if !strings.Contains(err.Error(), string(test.want.Side)) {
+				t.Errorf("the text does not name the side: %v", err)
+			}
+			if _, err := os.Stat(filepath.Join(target, StagingFolder, names[1], "chunks/000001")); err != nil {
+				t.Errorf("what arrived is gone: %v", err)
+			}
+		})
+	}
+}
+
+func TestPullStopsWhenTheSourceIsLostAndGoesOnLater(t *testing.T) {
+	dir, names := sourceDir(t)
+	target := t.TempDir()
+	local := openLocal(t, LocalOptions{Data: dir})
+	var left atomic.Int64
+	left.Store(25)
+	lost := errors.New("connection refused")
+	source := &between{Source: local, before: func(Range) error {
+		if left.Add(-1) < 0 {
+			return lost
+		}
+		return nil
+	}}
+	o := pullOptions(source, target, names)
+	o.Patience = 1
+	_, err := Pull(t.Context(), o)
+	var gone *LostError
+	if !errors.As(err, &gone) || !errors.Is(err, lost) || !strings.Contains(err.Error(), "run again") {
+		t.Fatalf("%v", err)
+	}
+	again := &between{Source: local}
+	r := mustPull(t, pullOptions(again, target, names))
+	sameBlocks(t, r, names)
+	if want := totalBytes(t, names) - again.bytes(); r.BytesKept != want || want < 20*testPiece/2 {
+		t.Errorf("kept %d bytes, want %d", r.BytesKept, want)
+	}
+}
+
+func TestPullRefusesASecondOne(t *testing.T) {
+	target := t.TempDir()
+	lock, err := lockStaging(filepath.Join(target, StagingFolder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := Pull(t.Context(), PullOptions{Target: target}); err == nil || !strings.Contains(err.Error(), "another slipway") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPullKeepsEverythingWhenTheDiskIsFull(t *testing.T) {
+	dir, names := sourceDir(t)
+	local := openLocal(t, LocalOptions{Data: dir})
+	t.Run("and asks before a byte travels", func(t *testing.T) {
+		source := &between{Source: local}
+		_, err := Pull(t.Context(), pullOptions(source, smallDisk(t, "1m"), names))
+		var full *NoSpaceError
+		if !errors.As(err, &full) || full.Needed < 1<<20 || len(source.reads) > 0 {
+			t.Fatalf("%d reads, %v", len(source.reads), err)
+		}
+	})
+	t.Run("and goes on when there is room again", func(t *testing.T) {
+		target := smallDisk(t, "2m")
+		var reads atomic.Int32
+		o := pullOptions(&between{Source: local, before: func(Range) error {
+			if reads.Add(1) == 8 {
+				_ = os.WriteFile(filepath.Join(target, "else"), make([]byte, 2<<20), 0o600) // until the disk is full
+			}
+			return nil
+		}}, target, names)
+		_, err := Pull(t.Context(), o)
+		var full *NoSpaceError
+		if !errors.As(err, &full) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "run again") {
+			t.Fatalf("%v", err)
+		}
+		if err := os.Remove(filepath.Join(target, "else")); err != nil {
+			t.Fatal(err)
+		}
+		o.Source = local
+		r := mustPull(t, o)
+		sameBlocks(t, r, names)
+		if r.BytesKept < 7*10_000 || r.BytesKept+r.BytesFetched != totalBytes(t, names) {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// smallDisk mounts a file system in memory; without the right to do so the test is skipped.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	target := t.TempDir()
+	if err := syscall.Mount("tmpfs", target, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size="+size); err != nil {
+		t.Skipf("mounting a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return target
+}
