@@ -3,7 +3,6 @@ package transfer
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/slipway-dev/slipway/migration/block"
@@ -159,10 +159,23 @@ func TestServerRefusesWhoHasNoCertificateOfItsAuthority(t *testing.T) {
 
 func TestPullStopsAtOnceAtAWrongCertificate(t *testing.T) {
 	dir, names := sourceDir(t)
-	address := serve(t, openLocal(t, LocalOptions{Data: dir}), credentials(t))
-	_, err := Pull(t.Context(), pullOptions(client(t, address, credentials(t)), t.TempDir(), names))
-	if lost := (*LostError)(nil); err == nil || errors.As(err, &lost) || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("%v", err)
+	keys, others := credentials(t), credentials(t)
+	address := serve(t, openLocal(t, LocalOptions{Data: dir}), keys)
+	for _, file := range []string{"tls.crt", "tls.key"} { // ours, trusting the right authority
+		data, err := os.ReadFile(filepath.Join(others, "target", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(keys, "target", file), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, folder := range map[string]string{"the source's": others, "ours": keys} {
+		o := pullOptions(client(t, address, folder), t.TempDir(), names)
+		o.Patience = time.Hour
+		if _, err := Pull(t.Context(), o); err == nil || !strings.Contains(err.Error(), "certificate") && !strings.Contains(err.Error(), "tls:") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
