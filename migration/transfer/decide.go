@@ -89,6 +89,9 @@ func Decide(rate, used int64, suffered bool, s Signals, b Budget) (next int64, c
 		}
 		return b.Ceiling, LimitedByNothing
 	}
+	if rate <= 0 { // nothing was seen until now
+		rate = max(used, start)
+	}
 	if cause, keep := suffers(s, b); cause != LimitedByNothing {
 		// What was used counts, not what was allowed: a limit that nobody reached cuts nothing.
 		return max(int64(float64(min(rate, max(used, b.Floor)))*keep), b.Floor), cause

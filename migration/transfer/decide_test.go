@@ -39,6 +39,7 @@ func TestDecide(t *testing.T) {
 		"cuts under pressure":                                     {100 * mib, 100 * mib, with(func(s *Signals) { s.PressurePercent = ptr(41) }), Budget{}, 70 * mib, LimitedByPressure},
 		"holds pressure against what was before":                  {100 * mib, 100 * mib, with(func(s *Signals) { s.PressurePercent, s.IdlePressurePercent = ptr(69), ptr(30) }), Budget{}, 110 * mib, LimitedByGrowth},
 		"cuts where nearly everything waits, whatever was before": {100 * mib, 100 * mib, with(func(s *Signals) { s.PressurePercent, s.IdlePressurePercent = ptr(96), ptr(80) }), Budget{}, 70 * mib, LimitedByPressure},
+		"begins when a signal appears":                            {0, 90 * mib, calm, Budget{}, 99 * mib, LimitedByGrowth},
 		"puts queries before pressure":                            {100 * mib, 100 * mib, with(func(s *Signals) { s.PressurePercent, s.QueryMillis = ptr(90), ptr(99) }), Budget{}, 50 * mib, LimitedByQueryLatency},
 		"looks at the disk where there is no pressure to see":     {100 * mib, 100 * mib, Signals{AwaitMillis: ptr(80), UtilisationPercent: ptr(50)}, Budget{}, 70 * mib, LimitedByAwait},
 		"looks at how busy the disk is":                           {100 * mib, 100 * mib, Signals{AwaitMillis: ptr(8), UtilisationPercent: ptr(95)}, Budget{}, 80 * mib, LimitedByUtilisation},

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -288,6 +289,41 @@ func TestClientTakesNoBrokenAnswer(t *testing.T) {
 				t.Error("was taken")
 			}
 		})
+	}
+}
+
+// liar is a source that says what it should not.
+type liar struct {
+	Source
+	list  *block.Listing
+	files []block.FileInfo
+}
+
+func (l *liar) Blocks(context.Context) (*block.Listing, error) { return l.list, nil }
+
+func (l *liar) Files(context.Context, string) ([]block.FileInfo, error) { return l.files, nil }
+
+func TestNamesOfTheSourceAreNotBelieved(t *testing.T) {
+	dir, names := sourceDir(t)
+	local := openLocal(t, LocalOptions{Data: dir})
+	keys := credentials(t)
+	for _, name := range []string{"../etc", "evil\n\x1b[31m", "", names[0] + "/.."} {
+		source := &liar{Source: local, list: &block.Listing{Blocks: []block.Entry{{Name: name, Verdict: block.OK}}}}
+		if _, err := client(t, serve(t, source, keys), keys).Blocks(t.Context()); err == nil {
+			t.Errorf("the block %q was taken", name)
+		}
+	}
+	for _, files := range [][]block.FileInfo{
+		{{Name: "../../../etc/cron.d/x", Bytes: 10}}, {{Name: "/etc/passwd", Bytes: 10}}, {{Name: "chunks/../../x", Bytes: 10}}, {{Name: "lock", Bytes: 10}},
+		{{Name: "index", Bytes: -1}}, {{Name: "index", Bytes: 1 << 60}}, {{Name: "index", Bytes: 5}, {Name: "index", Bytes: 5}},
+	} {
+		target := t.TempDir()
+		if _, err := Pull(t.Context(), pullOptions(&liar{Source: local, files: files}, target, names[:1])); err == nil || !strings.Contains(err.Error(), "cannot be one of a block") {
+			t.Errorf("%v: %v", files, err)
+		}
+		if entries, _ := os.ReadDir(filepath.Join(target, StagingFolder)); len(entries) > 2 {
+			t.Errorf("%v: left %v", files, entries)
+		}
 	}
 }
 
