@@ -162,8 +162,8 @@ func rsync(b *testing.B, sshd, dir, source, target string) {
 	check(l.Close())
 	server := exec.Command(sshd, "-D", "-e", "-f", "/dev/null", "-h", filepath.Join(dir, "host"), "-p", port, "-o", "ListenAddress=127.0.0.1",
 		"-o", "AuthorizedKeysFile="+filepath.Join(dir, "user.pub"), "-o", "StrictModes=no", "-o", "UsePAM=no", "-o", "PidFile=none")
-	server.Env = append(os.Environ(), "PATH="+os.Getenv("PATH"))
 	check(server.Start())
+	b.Cleanup(func() { _ = server.Process.Kill() }) // when the rest fails; else it has ended
 	for {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {

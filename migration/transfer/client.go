@@ -99,10 +99,23 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Blocks asks for the listing.
+// Blocks asks for the listing. Its names reach disks and terminals, so they must be those of blocks.
 func (c *Client) Blocks(ctx context.Context) (*block.Listing, error) {
 	var l block.Listing
-	return &l, c.ask(ctx, http.MethodGet, "/v1/blocks", nil, &l)
+	if err := c.ask(ctx, http.MethodGet, "/v1/blocks", nil, &l); err != nil {
+		return nil, err
+	}
+	for i := range l.Blocks {
+		e := &l.Blocks[i]
+		if checkName(e.Name) != nil || e.Meta != nil && e.Verdict == block.OK && !strings.EqualFold(e.Meta.ULID.String(), e.Name) || e.Bytes < 0 {
+			return nil, fmt.Errorf("reading the source's listing: %.40q is no block", e.Name)
+		}
+		e.Verdict = block.Verdict(oneLine(string(e.Verdict)))
+		if e.Damage != nil {
+			e.Damage.File, e.Damage.What = oneLine(e.Damage.File), oneLine(e.Damage.What)
+		}
+	}
+	return &l, nil
 }
 
 // Pin asks to pin blocks.

@@ -72,6 +72,9 @@ func (s Signals) none() bool {
 const (
 	// noise is what a query's latency may change by in any case: two milliseconds instead of one mean nothing.
 	noise = 2.0
+	// hold is the share of the latency budget at which the rate is raised no more: one that is raised until it hurts hurts
+	// every few seconds.
+	hold = 0.75
 	// start is the first rate where there are signals: far below what a disk gives, and found out within seconds.
 	start = 16 << 20
 	// raise is the smallest step up, in bytes per second.
@@ -89,9 +92,15 @@ func Decide(rate, used int64, suffered bool, s Signals, b Budget) (next int64, c
 		}
 		return b.Ceiling, LimitedByNothing
 	}
+	if rate <= 0 { // nothing was seen until now
+		rate = max(used, start)
+	}
 	if cause, keep := suffers(s, b); cause != LimitedByNothing {
 		// What was used counts, not what was allowed: a limit that nobody reached cuts nothing.
 		return max(int64(float64(min(rate, max(used, b.Floor)))*keep), b.Floor), cause
+	}
+	if b.near(s) {
+		return rate, LimitedByQueryLatency
 	}
 	if used < rate*7/10 {
 		return rate, LimitedByNothing
@@ -106,6 +115,16 @@ func Decide(rate, used int64, suffered bool, s Signals, b Budget) (next int64, c
 	return next, cause
 }
 
+// slower is by how many milliseconds the old server's query may be slower than idle.
+func (b Budget) slower(s Signals) float64 {
+	return max(*s.IdleQueryMillis*b.LatencyPercent/100, noise)
+}
+
+// near says that the old server's query comes close to its budget.
+func (b Budget) near(s Signals) bool {
+	return s.QueryMillis != nil && s.IdleQueryMillis != nil && *s.QueryMillis > *s.IdleQueryMillis+hold*b.slower(s)
+}
+
 // suffers names the signal that is over its budget, and how much of the rate is kept. The old server's users come first.
 // Await and utilisation count only where the kernel has no PSI.
 func suffers(s Signals, b Budget) (cause LimitCause, keep float64) {
@@ -113,7 +132,7 @@ func suffers(s Signals, b Budget) (cause LimitCause, keep float64) {
 	switch {
 	case s.QueryFailed:
 		return LimitedByQueryLatency, 0.5
-	case s.IdleQueryMillis != nil && over(s.QueryMillis, max(*s.IdleQueryMillis*(1+b.LatencyPercent/100), *s.IdleQueryMillis+noise)):
+	case s.IdleQueryMillis != nil && over(s.QueryMillis, *s.IdleQueryMillis+b.slower(s)):
 		return LimitedByQueryLatency, 0.5
 	case over(s.PressurePercent, min(b.PressurePercent+valueOf(s.IdlePressurePercent), 95)):
 		return LimitedByPressure, 0.7

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/slipway-dev/slipway/migration/block"
@@ -94,7 +95,7 @@ func begun(l line) *stagedBlock {
 	b := &stagedBlock{piece: l.Bytes, files: l.Files, sums: map[string][]*block.Sum{}}
 	left := int64(maxPieces)
 	for _, f := range l.Files {
-		if f.Bytes < 0 || f.Bytes > 1<<50 || !filepath.IsLocal(f.Name) {
+		if _, twice := b.sums[f.Name]; twice || f.Bytes < 0 || f.Bytes > 1<<50 || !ofBlock(f.Name) {
 			return nil
 		}
 		if left -= pieces(f.Bytes, l.Bytes); left < 0 {
@@ -103,6 +104,16 @@ func begun(l line) *stagedBlock {
 		b.sums[f.Name] = make([]*block.Sum, pieces(f.Bytes, l.Bytes))
 	}
 	return b
+}
+
+// ofBlock says that a name is one of a file of a block: these and no others are written.
+func ofBlock(name string) bool {
+	switch name {
+	case "index", "meta.json", "tombstones":
+		return true
+	}
+	number, ok := strings.CutPrefix(name, "chunks/")
+	return ok && len(number) >= 6 && len(number) < 20 && strings.Trim(number, "0123456789") == ""
 }
 
 func (b *stagedBlock) forget(l line) {

@@ -209,7 +209,7 @@ func (l *Local) Read(ctx context.Context, r Range, to io.Writer) (block.Sum, err
 	if err != nil {
 		return block.Sum{}, notPinned(err, r.Block)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	sum := sha256.New()
 	if err := f.CopyRange(ctx, io.MultiWriter(sum, to), r.Offset, r.Bytes, l.pace); err != nil {
 		return block.Sum{}, fmt.Errorf("reading %s: %w", r, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 )
 
@@ -65,15 +66,16 @@ func passing(err error) bool {
 		space  *NoSpaceError
 		damage *DamageError
 		cert   *tls.CertificateVerificationError
-		alert  tls.AlertError
+		remote *net.OpError
 	)
 	switch {
 	case errors.As(err, &said):
 		return said.Code == Busy || said.Code == Internal
-	case errors.As(err, &disk), errors.As(err, &space), errors.As(err, &damage), errors.As(err, &cert), errors.As(err, &alert):
+	case errors.As(err, &disk), errors.As(err, &space), errors.As(err, &damage), errors.As(err, &cert):
 		return false
 	}
-	return true
+	// The source's TLS says no to our certificate.
+	return !errors.As(err, &remote) || remote.Op != "remote error"
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -220,7 +220,7 @@ func listTarget(path string) ([]block.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking at the target: %w", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // it was only read
 	l, err := d.List()
 	if err != nil {
 		return nil, err

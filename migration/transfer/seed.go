@@ -24,7 +24,7 @@ func (b *staging) seed(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("opening the seed: %w", err)
 	}
-	defer local.Close()
+	defer func() { _ = local.Close() }() // it was only read
 	same, here, err := b.compareSeed(ctx, local)
 	if err != nil {
 		return false, err

@@ -2,8 +2,8 @@ package transfer
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/slipway-dev/slipway/migration/block"
@@ -159,10 +160,23 @@ func TestServerRefusesWhoHasNoCertificateOfItsAuthority(t *testing.T) {
 
 func TestPullStopsAtOnceAtAWrongCertificate(t *testing.T) {
 	dir, names := sourceDir(t)
-	address := serve(t, openLocal(t, LocalOptions{Data: dir}), credentials(t))
-	_, err := Pull(t.Context(), pullOptions(client(t, address, credentials(t)), t.TempDir(), names))
-	if lost := (*LostError)(nil); err == nil || errors.As(err, &lost) || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("%v", err)
+	keys, others := credentials(t), credentials(t)
+	address := serve(t, openLocal(t, LocalOptions{Data: dir}), keys)
+	for _, file := range []string{"tls.crt", "tls.key"} { // ours, trusting the right authority
+		data, err := os.ReadFile(filepath.Join(others, "target", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(keys, "target", file), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, folder := range map[string]string{"the source's": others, "ours": keys} {
+		o := pullOptions(client(t, address, folder), t.TempDir(), names)
+		o.Patience = time.Hour
+		if _, err := Pull(t.Context(), o); err == nil || !strings.Contains(err.Error(), "certificate") && !strings.Contains(err.Error(), "tls:") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
@@ -275,6 +289,41 @@ func TestClientTakesNoBrokenAnswer(t *testing.T) {
 				t.Error("was taken")
 			}
 		})
+	}
+}
+
+// liar is a source that says what it should not.
+type liar struct {
+	Source
+	list  *block.Listing
+	files []block.FileInfo
+}
+
+func (l *liar) Blocks(context.Context) (*block.Listing, error) { return l.list, nil }
+
+func (l *liar) Files(context.Context, string) ([]block.FileInfo, error) { return l.files, nil }
+
+func TestNamesOfTheSourceAreNotBelieved(t *testing.T) {
+	dir, names := sourceDir(t)
+	local := openLocal(t, LocalOptions{Data: dir})
+	keys := credentials(t)
+	for _, name := range []string{"../etc", "evil\n\x1b[31m", "", names[0] + "/.."} {
+		source := &liar{Source: local, list: &block.Listing{Blocks: []block.Entry{{Name: name, Verdict: block.OK}}}}
+		if _, err := client(t, serve(t, source, keys), keys).Blocks(t.Context()); err == nil {
+			t.Errorf("the block %q was taken", name)
+		}
+	}
+	for _, files := range [][]block.FileInfo{
+		{{Name: "../../../etc/cron.d/x", Bytes: 10}}, {{Name: "/etc/passwd", Bytes: 10}}, {{Name: "chunks/../../x", Bytes: 10}}, {{Name: "lock", Bytes: 10}},
+		{{Name: "index", Bytes: -1}}, {{Name: "index", Bytes: 1 << 60}}, {{Name: "index", Bytes: 5}, {Name: "index", Bytes: 5}},
+	} {
+		target := t.TempDir()
+		if _, err := Pull(t.Context(), pullOptions(&liar{Source: local, files: files}, target, names[:1])); err == nil || !strings.Contains(err.Error(), "cannot be one of a block") {
+			t.Errorf("%v: %v", files, err)
+		}
+		if entries, _ := os.ReadDir(filepath.Join(target, StagingFolder)); len(entries) > 2 {
+			t.Errorf("%v: left %v", files, entries)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ func (b *staging) verify(ctx context.Context) (whole bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("verifying: %w", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // it was only read
 	report, err := d.Scrub(ctx, b.name, block.ScrubOptions{SumsOnly: true, PieceBytes: b.known.piece, Pace: func(_ context.Context, n int) error {
 		b.verified.add(n)
 		return nil
