@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NewPrometheusCommand builds slipway prometheus: look at the data of a Prometheus server, on the disk where it lies.
+// NewPrometheusCommand builds slipway prometheus: look at the data of a server on its disk, and compare two servers.
 func NewPrometheusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prometheus",
-		Short: "Look at the data of a Prometheus server",
+		Short: "Look at the data of Prometheus servers",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand())
+	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusProofCommand(), newPrometheusScrubCommand())
 	return cmd
 }
 

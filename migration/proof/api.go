@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -24,6 +25,9 @@ type envelope struct {
 	Warnings []string `json:"warnings"`
 	Infos    []string `json:"infos"`
 }
+
+// engineWarning begins a warning about the query itself (util/annotations); it does not say that the answer is partial.
+const engineWarning = "PromQL warning: "
 
 // call asks for JSON and hands the data to decode, as it comes. A warning is an error: the answer may be partial.
 func (s *Server) call(ctx context.Context, method, path string, params url.Values, decode func(*json.Decoder) error) (infos []string, err error) {
@@ -44,10 +48,14 @@ func (s *Server) call(ctx context.Context, method, path string, params url.Value
 			return err
 		case env.Status != "success":
 			return fmt.Errorf("its status is %q: %s: %w", clip(env.Status, 40), clip(env.Error, 200), ErrBroken)
-		case len(env.Warnings) > 0:
-			return &WarningError{Warnings: env.Warnings}
 		}
 		infos = env.Infos
+		for _, w := range env.Warnings {
+			if !strings.HasPrefix(w, engineWarning) {
+				return &WarningError{Warnings: env.Warnings}
+			}
+			infos = append(infos, w)
+		}
 		return nil
 	})
 	return infos, err
@@ -241,6 +249,29 @@ func (a *Answer) number() (float64, bool, error) {
 	}
 	return 0, false, nil
 }
+
+// nearly says that two values of an answer differ by the rounding of sums alone: servers add series up in the order in which they store them.
+func nearly(a, b string) bool {
+	numbers := func(text string) ([]float64, string) {
+		var list []float64
+		var rest strings.Builder
+		for _, field := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(`[]{}",:`, r) }) {
+			if v, err := strconv.ParseFloat(field, 64); err == nil {
+				list = append(list, v)
+			} else {
+				rest.WriteString(field)
+			}
+		}
+		return list, rest.String()
+	}
+	x, restX := numbers(a)
+	y, restY := numbers(b)
+	return restX == restY && slices.EqualFunc(x, y, func(v, w float64) bool {
+		return v == w || math.IsNaN(v) && math.IsNaN(w) || !math.IsInf(v-w, 0) && math.Abs(v-w) <= 1e-12*math.Max(math.Abs(v), math.Abs(w))
+	})
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // differences lists, sorted, the series in which two answers differ.
 func (a *Answer) differences(b *Answer) []string {

@@ -12,6 +12,6 @@
 // are open to the left since 3.0). One engine over both storages leaves the data as the only difference. What each server
 // answers itself is compared too, but listed apart.
 //
-// What does it cost the servers? One request at a time by default, a pause after each, and a longer one after a slow answer
+// What does it cost the servers? One request at a time, a pause after each, and a longer one after a slow answer
 // (ServerOptions). What does it cost here? One series of one side, and what a list of one metric's series takes (docs/design).
 package proof

@@ -130,7 +130,8 @@ func newFront(t testing.TB, w world) *front {
 	if err := app.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1e6, Timeout: time.Minute, EnableAtModifier: true, EnableNegativeOffset: true})
+	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1e6, Timeout: time.Minute, EnableAtModifier: true, EnableNegativeOffset: true,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 }})
 	return &front{db: db, engine: engine, version: "3.16.0"}
 }
 

@@ -44,6 +44,8 @@ const (
 	Overlap            Kind = "overlap"
 	ParentAndChild     Kind = "parent-and-child"
 	DifferentResult    Kind = "different-result"
+	// DifferentEngine is another answer over equal data: listed, and no difference.
+	DifferentEngine Kind = "different-engine"
 
 	Warned      Kind = "warning"
 	TooLarge    Kind = "too-large"
@@ -52,13 +54,12 @@ const (
 	TimedOut    Kind = "timeout"
 	Unreachable Kind = "unreachable"
 	Bridged     Kind = "bridged"
-	NotParsed   Kind = "not-parsed"
 )
 
 // uncertain says that a finding is a reason not to know, and no difference.
 func (k Kind) uncertain() bool {
 	switch k {
-	case Warned, TooLarge, Broken, Refused, TimedOut, Unreachable, Bridged, NotParsed:
+	case Warned, TooLarge, Broken, Refused, TimedOut, Unreachable, Bridged:
 		return true
 	}
 	return false
@@ -91,14 +92,24 @@ type Check struct {
 	Numbers  []Number  `json:"numbers,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
 	// More is how many findings were left out of the list.
-	More  int      `json:"more,omitempty"`
-	Notes []string `json:"notes,omitempty"`
-	Took  float64  `json:"seconds"`
+	More    int      `json:"more,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+	Timings []Timing `json:"timings,omitempty"`
+	Took    float64  `json:"seconds"`
 
 	limit     int
 	different int
 	uncertain int
 	listed    map[string]int
+}
+
+// Timing is how long one query took on each server, in seconds.
+type Timing struct {
+	Query     string  `json:"query"`
+	SourceP50 float64 `json:"sourceP50Seconds"`
+	SourceMax float64 `json:"sourceMaxSeconds"`
+	TargetP50 float64 `json:"targetP50Seconds"`
+	TargetMax float64 `json:"targetMaxSeconds"`
 }
 
 // NotChecked is something that the proof did not look at.
@@ -124,10 +135,16 @@ type Report struct {
 	Load       map[string]Load `json:"load"`
 }
 
+// Sides are the two servers by name; nil for one that did not say who it is.
+func (r *Report) Sides() map[string]*Side {
+	return map[string]*Side{"source": r.Source, "target": r.Target}
+}
+
 func (c *Check) find(f Finding) {
-	if f.Kind.uncertain() {
+	switch {
+	case f.Kind.uncertain():
 		c.uncertain++
-	} else {
+	case f.Kind != DifferentEngine:
 		c.different++
 	}
 	// A series that is missing as a whole must not push the others off the list.

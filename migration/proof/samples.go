@@ -18,7 +18,7 @@ import (
 func (r *run) samples(ctx context.Context) error {
 	return r.check(ctx, "samples", func(c *Check) error {
 		rnd := r.random(samplesChoice)
-		t := &tally{metrics: map[string]bool{}, jobs: map[string]bool{}}
+		t := &tally{metrics: map[string]bool{}, jobs: map[string]bool{}, drawn: map[string]bool{}}
 		rounds := (r.o.Samples + perWindow - 1) / perWindow
 		for i := 0; t.pairs < r.o.Samples && i < 2*rounds; i++ {
 			w := r.randomWindow(rnd)
@@ -41,7 +41,7 @@ func (r *run) samples(ctx context.Context) error {
 // tally counts what was compared.
 type tally struct {
 	pairs, samples, histograms, stale int
-	metrics, jobs                     map[string]bool
+	metrics, jobs, drawn              map[string]bool
 }
 
 func (t *tally) numbers(c *Check, wanted int) {
@@ -85,7 +85,8 @@ func (r *run) drawFrom(ctx context.Context, c *Check, rnd *rand.Rand, t *tally, 
 	for _, metric := range names {
 		r.o.Progress(c.Name, t.pairs, r.o.Samples)
 		ls, ok, err := r.draw(ctx, rnd, metric, w)
-		if err == nil && ok {
+		if pair := fmt.Sprint(w.from, ls); err == nil && ok && !t.drawn[pair] {
+			t.drawn[pair] = true
 			err = r.comparePair(ctx, c, t, ls, w)
 		}
 		if !r.asked(ctx, c, metric+" from "+w.String(), err) {

@@ -36,8 +36,6 @@ type ServerOptions struct {
 	CAFile string
 	// Timeout ends one request; default 1 minute.
 	Timeout time.Duration
-	// Concurrency is how many requests may be under way; default 1.
-	Concurrency int
 	// Pause comes after each request.
 	Pause time.Duration
 	// LatencyBudget is how long an answer may take. One that takes longer is followed by a pause as long as the excess; 0 means no budget.
@@ -46,14 +44,14 @@ type ServerOptions struct {
 	MaxBytes int64
 }
 
-// Server is a Prometheus server that is asked and never changed. It may be used by several goroutines.
+// Server is a Prometheus server that is asked, one question at a time, and never changed. It may be used by several goroutines.
 type Server struct {
 	name     string
 	base     *url.URL
 	client   *http.Client
 	header   http.Header
 	o        ServerOptions
-	slots    chan struct{}
+	slot     chan struct{}
 	external labels.Labels
 
 	mu   sync.Mutex
@@ -79,9 +77,6 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
-	if o.Concurrency <= 0 {
-		o.Concurrency = 1
-	}
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
@@ -94,7 +89,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &Server{name: o.Name, base: base, client: client, header: header, o: o, slots: make(chan struct{}, o.Concurrency)}, nil
+	return &Server{name: o.Name, base: base, client: client, header: header, o: o, slot: make(chan struct{}, 1)}, nil
 }
 
 // URL is the server's address.
@@ -172,7 +167,7 @@ func readSecret(path string) (string, error) {
 
 func newTransport(o ServerOptions) (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = o.Concurrency
+	t.MaxIdleConnsPerHost = 1
 	t.DisableCompression = true // sizes are counted as they come; remote read brings its own
 	if o.CAFile == "" {
 		return t, nil
@@ -194,7 +189,7 @@ func (s *Server) ask(ctx context.Context, method, path string, header http.Heade
 	if err := s.take(ctx); err != nil {
 		return err
 	}
-	defer func() { <-s.slots }()
+	defer func() { <-s.slot }()
 	inner, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	start := time.Now()
@@ -211,7 +206,7 @@ func (s *Server) ask(ctx context.Context, method, path string, header http.Heade
 
 func (s *Server) take(ctx context.Context) error {
 	select {
-	case s.slots <- struct{}{}:
+	case s.slot <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,11 +55,13 @@ func TestNewServerRefuses(t *testing.T) {
 
 func TestServerSendsItsSecretAndNeverTellsIt(t *testing.T) {
 	var got []string
-	h := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		got = append(got, r.URL.Path, user, password, r.Header.Get("Authorization")[:6])
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
+	h.Config.ErrorLog = log.New(io.Discard, "", 0)
+	h.StartTLS()
 	defer h.Close()
 	ca := fileWith(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.Certificate().Raw})))
 	secret := fileWith(t, "hunter2\n")
