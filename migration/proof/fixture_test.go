@@ -181,8 +181,8 @@ func (f *front) handler() http.Handler {
 		if blocks := f.db.Blocks(); len(blocks) == 0 {
 			lowest = f.db.Head().MinTime()
 		}
-		fmt.Fprintf(w, "# HELP x\nprometheus_tsdb_blocks_loaded %d\nprometheus_tsdb_lowest_timestamp %d\nprometheus_tsdb_head_min_time %d\nprometheus_tsdb_head_max_time %e\n",
-			len(f.db.Blocks()), lowest, f.db.Head().MinTime(), float64(f.db.Head().MaxTime()))
+		fmt.Fprintf(w, "# HELP x\nprometheus_tsdb_blocks_loaded %d\nprometheus_tsdb_lowest_timestamp %d\nprometheus_tsdb_head_min_time %d\nprometheus_tsdb_head_max_time %s\n",
+			len(f.db.Blocks()), lowest, f.db.Head().MinTime(), strconv.FormatFloat(float64(f.db.Head().MaxTime()), 'e', -1, 64))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.before != nil && f.before(w, r) {

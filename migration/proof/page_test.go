@@ -2,6 +2,7 @@ package proof
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"strings"
@@ -88,7 +89,7 @@ func TestReportConcludes(t *testing.T) {
 			for _, v := range test.checks {
 				r.Checks = append(r.Checks, &Check{Name: "x", Verdict: v})
 			}
-			if r.conclude(); r.Verdict != test.want || r.Err() != test.err {
+			if r.conclude(); r.Verdict != test.want || !errors.Is(r.Err(), test.err) {
 				t.Errorf("%s, %v", r.Verdict, r.Err())
 			}
 		})

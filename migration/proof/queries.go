@@ -216,7 +216,7 @@ func (a *asking) compareAnswers(ctx context.Context, c *Check) error {
 		a.run.o.Progress(c.Name, i, len(a.list))
 		start := time.Now()
 		source, err := a.run.source.QueryRange(ctx, e.Expr, a.w.from, a.w.to-1, a.step)
-		a.took[e.Expr] = time.Since(start)
+		took := time.Since(start)
 		var target *Answer
 		if err == nil {
 			target, err = a.run.target.QueryRange(ctx, e.Expr, a.w.from, a.w.to-1, a.step)
@@ -228,6 +228,7 @@ func (a *asking) compareAnswers(ctx context.Context, c *Check) error {
 			continue
 		}
 		n++
+		a.took[e.Expr] = took
 		differ := source.differences(target)
 		exact := len(differ)
 		differ = slices.DeleteFunc(differ, func(key string) bool { return nearly(source.Series[key], target.Series[key]) })

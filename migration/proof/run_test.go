@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/tsdb"
 )
 
 // prove compares two worlds as a move with a seam.
@@ -261,5 +262,71 @@ func TestRunChoosesTheSameForTheSameSeed(t *testing.T) {
 	}
 	if asked(1) == asked(2) {
 		t.Error("two seeds choose the same")
+	}
+}
+
+func TestRunProvesWhateverChunksTheSamplesLieIn(t *testing.T) {
+	source, target := newFront(t, history()), newFront(t, handedOver())
+	// Blocks of 32 minutes: chunks end elsewhere than in the target's head, and series are listed for windows beside theirs.
+	for from := begin; from < seamAt; from += 128 * step {
+		if err := source.db.CompactHead(tsdb.NewRangeHead(source.db.Head(), from, from+128*step-1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(source.db.Blocks()); n < 2 {
+		t.Fatalf("%d blocks", n)
+	}
+	if r := prove(t, source, target, func(o *Options) { o.Windows = 8 }); r.Verdict != Proved {
+		t.Errorf("%s: %+v", r.Summary, verdicts(r))
+	}
+}
+
+func TestRunLooksAtTheSamplesOfAListedSeries(t *testing.T) {
+	target := newFront(t, handedOver())
+	target.before = on("/api/v1/series", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `{"status":"success","data":[{"__name__":"ghost"}]}`)
+	})
+	r := prove(t, newFront(t, history()), target, func(o *Options) { o.Windows = 1 })
+	for _, f := range r.Checks[2].Findings {
+		if strings.Contains(f.What, "ghost") {
+			t.Errorf("a series without samples counts as %s", f.Kind)
+		}
+	}
+}
+
+func TestRunRefusesAHistoryThatCannotBeCompared(t *testing.T) {
+	tests := map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"it ends before it begins":   {func(o *Options) { o.From, o.To = seamAt, begin }, "is empty"},
+		"it goes on behind the seam": {func(o *Options) { o.To = seamAt + 1 }, "after the seam"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Source: newFront(t, history()).serve(t, "source"), Target: newFront(t, history()).serve(t, "target"), Seam: seamAt}
+			test.change(&o)
+			if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestRunProvesACopyWithoutASeam(t *testing.T) {
+	r := prove(t, newFront(t, history()), newFront(t, history()), func(o *Options) { o.Seam = 0 })
+	if got := verdicts(r); r.Verdict != Proved || got["seam"] != "skipped" || r.To != end-step+1 {
+		t.Errorf("%s, up to %d: %v", r.Summary, r.To, got)
+	}
+}
+
+func TestRunWaitsForATargetThatHoldsTheSeam(t *testing.T) {
+	early := handedOver()
+	for _, s := range early {
+		s.Samples, _ = split(s.Samples, seamAt)
+	}
+	r := prove(t, newFront(t, history()), newFront(t, early), nil)
+	if got := verdicts(r); r.Verdict != Unknown || got["seam"] != "unknown unreachable" {
+		t.Errorf("%s: %v", r.Summary, got)
 	}
 }
