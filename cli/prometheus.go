@@ -8,15 +8,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NewPrometheusCommand builds slipway prometheus: look at the data and the files of a Prometheus server, and move the data.
+// NewPrometheusCommand builds slipway prometheus: look at the data and the files of Prometheus servers, move and compare the data.
 func NewPrometheusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prometheus",
-		Short: "Look at the data and the files of a Prometheus server, and move the data",
+		Short: "Look at the data and the files of Prometheus servers, move and compare the data",
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(),
-		newPrometheusSkewCommand(), newPrometheusVolumeCommand())
+		newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand())
 	return cmd
 }
 

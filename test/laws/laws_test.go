@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"bundle":             {},
 	"lab":                {},
 	"migration/block":    {},
+	"migration/proof":    {"migration/block"},
 	"migration/skew":     {},
 	"migration/transfer": {"certs", "migration/block"},
 	"migration/volume":   {},
@@ -142,6 +143,31 @@ func TestMigrationEnginesStaySmall(t *testing.T) {
 		if len(deps) < 50 || len(deps) > 300 {
 			t.Errorf("%s needs %d packages, want some 270", pkg, len(deps))
 		}
+	}
+}
+
+// TestProofBringsNoServer: Prometheus' configuration brings the clients of three clouds.
+func TestProofBringsNoServer(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./migration/proof")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing what migration/proof needs: %v", err)
+	}
+	const prometheus = "github.com/prometheus/prometheus/"
+	deps := strings.Fields(string(out))
+	for _, dep := range deps {
+		for _, no := range []string{"k8s.io", "sigs.k8s.io", "google.golang.org/grpc", prometheus + "config", prometheus + "discovery", prometheus + "web", prometheus + "storage/remote"} {
+			if within(dep, no) {
+				t.Errorf("migration/proof needs %s", dep)
+			}
+		}
+		if dep == prometheus+"tsdb" {
+			t.Errorf("migration/proof needs %s", dep)
+		}
+	}
+	if len(deps) < 50 || len(deps) > 340 {
+		t.Errorf("migration/proof needs %d packages, want some 310", len(deps))
 	}
 }
 

@@ -1,0 +1,71 @@
+package proof
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/prometheus/model/value"
+)
+
+// at makes samples whose value is their time; negative times are stale markers.
+func at(times ...int64) []Sample {
+	var list []Sample
+	for _, t := range times {
+		if t < 0 {
+			list = append(list, Sample{Time: -t, Value: math.Float64frombits(value.StaleNaN)})
+			continue
+		}
+		list = append(list, Sample{Time: t, Value: float64(t)})
+	}
+	return list
+}
+
+func TestJudgeSeam(t *testing.T) {
+	source := at(10, 20, 30, 40, 50, 60, 70, 80)
+	tests := map[string]struct {
+		source, target []Sample
+		want           []Kind
+		own            int
+	}{
+		"a clean change of hands":                     {source, at(10, 20, 30, 40, 50, 54, 64, 74), nil, 3},
+		"own from the first moment":                   {source, at(10, 20, 30, 40, 46, 56, 66, 76), nil, 4},
+		"a sample of the piece is missing":            {source, at(10, 20, 30, 40, 54, 64, 74), []Kind{MissingSample}, 3},
+		"a hole of three scrapes":                     {source, at(10, 20, 30, 40, 79), []Kind{MissingSample, MissingSample, MissingSample, Hole}, 1},
+		"a hole among the target's own":               {source, at(10, 20, 30, 40, 46, 78), []Kind{Hole}, 2},
+		"the target stops":                            {source, at(10, 20, 30, 40, 46), []Kind{Hole}, 1},
+		"the target stops at the seam":                {source, at(10, 20, 30, 40), []Kind{Hole}, 0},
+		"both stop":                                   {at(10, 20, 30, 40, 50, -60), at(10, 20, 30, 40, 46, -56), nil, 2},
+		"a gap on both sides is none":                 {at(10, 20, 30, 80), at(10, 20, 30, 76), nil, 1},
+		"a scrape stored twice":                       {source, at(10, 20, 30, 40, 46, 50, 56, 66, 76), []Kind{DoubleSample}, 4},
+		"a scrape stored twice, half an interval off": {source, at(10, 20, 30, 40, 45, 50, 55, 65, 75), []Kind{DoubleSample}, 4},
+		"a scrape stored twice at the end":            {source, at(10, 20, 30, 40, 46, 56, 66, 70), []Kind{DoubleSample}, 3},
+		"both at the same milliseconds":               {source, source, nil, 0},
+		"some at the same millisecond by chance":      {source, at(10, 20, 30, 40, 50, 51, 61, 70, 81), nil, 3},
+		"rules, other values behind the seam":         {source, append(at(10, 20, 30, 40), Sample{Time: 50}, Sample{Time: 60}, Sample{Time: 70}, Sample{Time: 80}), nil, 0},
+		"a sample before the seam is missing":         {source, at(10, 20, 40, 46, 56, 66, 76), []Kind{MissingSample}, 4},
+		"a stale marker before the seam is lost":      {at(10, 20, -30, 40, 50), at(10, 20, 40, 46, 56, 66, 76), []Kind{LostStaleMarker}, 4},
+		"one that the target made up":                 {source, at(10, 20, 30, 33, 40, 46, 56, 66, 76), []Kind{ExtraSample}, 4},
+		"too few for an interval":                     {at(10, 20), at(10, 20), nil, 0},
+		"not there at all":                            {source, nil, []Kind{MissingSample, MissingSample, MissingSample, Hole}, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := JudgeSeam(test.source, test.target, 40, 85)
+			var got []Kind
+			for _, f := range r.Findings {
+				got = append(got, f.Kind)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" || r.Own != test.own {
+				t.Errorf("own %d, want %d; findings -want +got:\n%s", r.Own, test.own, diff)
+			}
+		})
+	}
+}
+
+func TestJudgeSeamMeasuresTheGap(t *testing.T) {
+	r := JudgeSeam(at(10, 20, 30, 40, 50), at(10, 20, 30, 46, 56), 40, 60)
+	if r.Interval != 10 || r.Gap != 16 {
+		t.Errorf("interval %d, gap %d", r.Interval, r.Gap)
+	}
+}
