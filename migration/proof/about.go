@@ -35,11 +35,20 @@ type Side struct {
 	HeadMax int64 `json:"headMaxTime"`
 }
 
+// beforeBuildinfo is the version of a server that has no API to tell it.
+const beforeBuildinfo = "2 (before 2.14)"
+
+// absent says that a server does not know what it was asked for, being too old.
+func absent(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) && status.Code == http.StatusNotFound
+}
+
 // Identify asks the server for all of Side, and remembers its external labels for Read. It comes before every other question.
 func (s *Server) Identify(ctx context.Context) (*Side, error) {
 	side := &Side{Name: s.name, URL: s.URL()}
-	var build struct{ Version string }
-	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/buildinfo", nil, into(&build)); err != nil {
+	build := struct{ Version string }{Version: beforeBuildinfo}
+	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/buildinfo", nil, into(&build)); err != nil && !absent(err) {
 		return nil, err
 	}
 	side.Version = clip(build.Version, 80)
@@ -51,7 +60,7 @@ func (s *Server) Identify(ctx context.Context) (*Side, error) {
 	var tsdb struct {
 		HeadStats struct{ NumSeries uint64 } `json:"headStats"`
 	}
-	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/tsdb", nil, into(&tsdb)); err != nil {
+	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/tsdb", nil, into(&tsdb)); err != nil && !absent(err) {
 		return nil, err
 	}
 	side.Series = tsdb.HeadStats.NumSeries

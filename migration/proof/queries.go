@@ -30,8 +30,9 @@ type asking struct {
 	list   []Expression
 	w      window
 	step   int64
-	// equal are the queries over which our own engine finds no difference; took is how long the source's own answer took.
-	equal map[string]bool
+	// equal are the queries over which our own engine finds no difference, failing those that it refuses on both sides alike.
+	equal, failing map[string]bool
+	// took is how long the source's own answer took.
 	took  map[string]time.Duration
 	empty int
 }
@@ -44,7 +45,7 @@ func (r *run) queries(ctx context.Context) error {
 		return ctx.Err()
 	}
 	w := r.randomWindow(r.random(queriesChoice))
-	a := &asking{run: r, w: w, step: max((w.to-w.from)/points, 1000), equal: map[string]bool{}, took: map[string]time.Duration{}}
+	a := &asking{run: r, w: w, step: max((w.to-w.from)/points, 1000), equal: map[string]bool{}, failing: map[string]bool{}, took: map[string]time.Duration{}}
 	a.parser = parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
 	a.engine = promql.NewEngine(promql.EngineOpts{
 		MaxSamples: 5 * maxQuerySamples, Timeout: 5 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: a.parser,
@@ -77,13 +78,17 @@ func (a *asking) collect(rules []Rule) {
 			e.Why = a.unfit(e.Expr)
 		}
 		if e.Why != "" {
-			what := "the query " + clip(e.Expr, 200) + " of " + clip(e.From, 100)
-			a.run.report.NotChecked = append(a.run.report.NotChecked, NotChecked{What: what, Why: e.Why})
+			a.leaveOut(e, e.Why)
 		} else if !seen[e.Expr] {
 			seen[e.Expr] = true
 			a.list = append(a.list, e)
 		}
 	}
+}
+
+func (a *asking) leaveOut(e Expression, why string) {
+	what := "the query " + clip(e.Expr, 200) + " of " + clip(e.From, 100)
+	a.run.report.NotChecked = append(a.run.report.NotChecked, NotChecked{What: what, Why: why})
 }
 
 // unfit says why an expression cannot be asked over a range.
@@ -128,7 +133,8 @@ func (a *asking) one(ctx context.Context, c *Check, e Expression) (bool, error) 
 	var own *evalError
 	switch {
 	case errors.As(errS, &own) && errT != nil && errS.Error() == errT.Error():
-		a.run.report.NotChecked = append(a.run.report.NotChecked, NotChecked{What: "the query " + clip(e.Expr, 200) + " of " + clip(e.From, 100), Why: "it fails on both: " + clip(own.Error(), 200)})
+		a.failing[e.Expr] = true
+		a.leaveOut(e, "it fails on both: "+clip(own.Error(), 200))
 		return false, nil
 	case errS != nil && !errors.As(errS, &own):
 		return false, errS
@@ -210,17 +216,13 @@ func bitwise(m promql.Matrix) *Answer {
 // compareAnswers asks each server itself. Where our engine finds the data equal, servers of two versions that answer differently do so for
 // their engines: that is listed, and no difference of the data. Two of one version have no such excuse.
 func (a *asking) compareAnswers(ctx context.Context, c *Check) error {
-	same := a.run.report.Source.Version == a.run.report.Target.Version
 	n, apart, rounded := 0, 0, 0
 	for i, e := range a.list {
-		a.run.o.Progress(c.Name, i, len(a.list))
-		start := time.Now()
-		source, err := a.run.source.QueryRange(ctx, e.Expr, a.w.from, a.w.to-1, a.step)
-		took := time.Since(start)
-		var target *Answer
-		if err == nil {
-			target, err = a.run.target.QueryRange(ctx, e.Expr, a.w.from, a.w.to-1, a.step)
+		if a.failing[e.Expr] {
+			continue
 		}
+		a.run.o.Progress(c.Name, i, len(a.list))
+		source, target, err := a.both(ctx, e.Expr)
 		if !a.run.asked(ctx, c, e.Expr, err) {
 			break
 		}
@@ -228,22 +230,14 @@ func (a *asking) compareAnswers(ctx context.Context, c *Check) error {
 			continue
 		}
 		n++
-		a.took[e.Expr] = took
 		differ := source.differences(target)
 		exact := len(differ)
 		differ = slices.DeleteFunc(differ, func(key string) bool { return nearly(source.Series[key], target.Series[key]) })
-		if exact > 0 && len(differ) == 0 {
+		if len(differ) > 0 {
+			apart += a.differs(c, e, differ)
+		} else if exact > 0 {
 			rounded++
 		}
-		if len(differ) == 0 {
-			continue
-		}
-		f := Finding{Kind: DifferentResult, What: e.Expr, Text: fmt.Sprintf("%s: %d series differ, the first is %s", e.From, len(differ), clip(differ[0], 150))}
-		if a.equal[e.Expr] && !same {
-			apart++
-			f.Kind = DifferentEngine
-		}
-		c.find(f)
 	}
 	c.number("answers", float64(n), "")
 	c.number("equal but for the order of additions", float64(rounded), "")
@@ -253,6 +247,28 @@ func (a *asking) compareAnswers(ctx context.Context, c *Check) error {
 		c.Verdict, c.Summary = Printed, fmt.Sprintf("%d of %d answers differ because the engines do; the data beneath are equal", apart, n)
 	}
 	return ctx.Err()
+}
+
+// both asks the two servers, and remembers how long the source took.
+func (a *asking) both(ctx context.Context, expr string) (source, target *Answer, err error) {
+	start := time.Now()
+	if source, err = a.run.source.QueryRange(ctx, expr, a.w.from, a.w.to-1, a.step); err != nil {
+		return nil, nil, err
+	}
+	a.took[expr] = time.Since(start)
+	target, err = a.run.target.QueryRange(ctx, expr, a.w.from, a.w.to-1, a.step)
+	return source, target, err
+}
+
+// differs lists a query that is answered differently. It is 1 if that is for the engines.
+func (a *asking) differs(c *Check, e Expression, series []string) int {
+	f := Finding{Kind: DifferentResult, What: e.Expr, Text: fmt.Sprintf("%s: %d series differ, the first is %s", e.From, len(series), clip(series[0], 150))}
+	apart := 0
+	if a.equal[e.Expr] && a.run.report.Source.Version != a.run.report.Target.Version {
+		f.Kind, apart = DifferentEngine, 1
+	}
+	c.find(f)
+	return apart
 }
 
 // time asks the heaviest again, in turns, and judges nothing.

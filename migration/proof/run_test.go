@@ -235,7 +235,10 @@ func TestRunTakesExternalLabelsOff(t *testing.T) {
 
 func TestRunReadsServersThatDoNotStream(t *testing.T) {
 	source := newFront(t, history())
-	source.oldRead, source.version = true, "2.10.0"
+	source.oldRead = true
+	source.before = func(w http.ResponseWriter, r *http.Request) bool { // neither was there before 2.14
+		return on("/api/v1/status/buildinfo", http.NotFound)(w, r) || on("/api/v1/status/tsdb", http.NotFound)(w, r)
+	}
 	target := newFront(t, handedOver())
 	if r := prove(t, source, target, nil); r.Verdict != Different { // the engine of this source is not old: it leaves a sample out
 		t.Errorf("%s: %v", r.Summary, verdicts(r))
@@ -328,5 +331,30 @@ func TestRunWaitsForATargetThatHoldsTheSeam(t *testing.T) {
 	r := prove(t, newFront(t, history()), newFront(t, early), nil)
 	if got := verdicts(r); r.Verdict != Unknown || got["seam"] != "unknown unreachable" {
 		t.Errorf("%s: %v", r.Summary, got)
+	}
+}
+
+func TestCountAsksOldAndNewServersForTheSameSamples(t *testing.T) {
+	tests := map[string]struct{ version, want string }{
+		"both ends are in the range":   {"2.42.0", "[999ms]"},
+		"also without a version":       {beforeBuildinfo, "[999ms]"},
+		"the left end is not":          {"3.0.0", "[1000ms]"},
+		"neither in a version to come": {"v10.1", "[1000ms]"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newFront(t, nil)
+			var expr, at string
+			f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+				expr, at = r.FormValue("query"), r.FormValue("time")
+				return false
+			}
+			if _, err := f.serve(t, "source").count(t.Context(), test.version, `a"b`, window{1000, 2000}); err != nil {
+				t.Fatal(err)
+			}
+			if want := `sum(count_over_time({__name__="a\"b"}` + test.want + "))"; expr != want || at != "1.999" {
+				t.Errorf("%s at %s; want %s", expr, at, want)
+			}
+		})
 	}
 }

@@ -176,7 +176,7 @@ func (s *Server) count(ctx context.Context, version, metric string, w window) (f
 
 // old says that a server is a Prometheus before 3.0.
 func old(version string) bool {
-	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
-	n, err := strconv.Atoi(major)
-	return err == nil && n < 3
+	var major int
+	n, _ := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d", &major)
+	return n == 1 && major < 3
 }
