@@ -78,7 +78,7 @@ func TestRunFindsAndNamesEachDifference(t *testing.T) {
 			return w
 		}, Different, map[string]string{"samples": "different different-histogram"}},
 		"finds a series that was lost": {func(w world) world { return w[1:] }, Different,
-			map[string]string{"series": "different only-on-source", "counts": "different different-count", "samples": "different missing-sample", "seam": "different missing-sample hole"}},
+			map[string]string{"series": "different only-on-source", "counts": "different different-count", "samples": "different missing-sample", "seam": "different hole"}},
 		"finds a series that came from nowhere": {func(w world) world {
 			return append(w, series(func(int) Sample { return Sample{Value: 1} }, "__name__", "surplus", "job", "x"))
 		}, Different, map[string]string{"series": "different only-on-target", "counts": "different different-count", "seam": "different extra-sample"}},
@@ -86,7 +86,7 @@ func TestRunFindsAndNamesEachDifference(t *testing.T) {
 			s := w.find("requests_total")
 			s.Samples = append(s.Samples[:300:300], s.Samples[304:]...)
 			return w
-		}, Different, map[string]string{"seam": "different missing-sample hole"}},
+		}, Different, map[string]string{"seam": "different hole"}},
 		"finds a scrape that was stored twice": {func(w world) world {
 			s := w.find("requests_total")
 			twice := Sample{Time: begin + 303*step, Value: 303}
@@ -318,7 +318,7 @@ func TestRunRefusesAHistoryThatCannotBeCompared(t *testing.T) {
 
 func TestRunProvesACopyWithoutASeam(t *testing.T) {
 	r := prove(t, newFront(t, history()), newFront(t, history()), func(o *Options) { o.Seam = 0 })
-	if got := verdicts(r); r.Verdict != Proved || got["seam"] != "skipped" || r.To != end-step+1 {
+	if got := verdicts(r); r.Verdict != Proved || got["seam"] != "skipped" || r.To != end-step {
 		t.Errorf("%s, up to %d: %v", r.Summary, r.To, got)
 	}
 }

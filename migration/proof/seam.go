@@ -43,7 +43,7 @@ func JudgeSeam(source, target []Sample, seam, end int64) SeamResult {
 		r.Gap = own[0].Time - ours[len(ours)-1].Time
 	}
 	if r.Interval > 0 {
-		r.holes(after, ours, own, end)
+		r.holes(source, ours, own, end)
 		r.doubles(after, own, first)
 	}
 	return r
@@ -151,7 +151,7 @@ func (r *SeamResult) hole(source []Sample, from, to int64) {
 		return
 	}
 	n := 0
-	for _, s := range source[search(source, max(from, math.MinInt64+1)):] {
+	for _, s := range source[search(source, from):] {
 		if s.Time >= to {
 			break
 		}
@@ -159,9 +159,13 @@ func (r *SeamResult) hole(source []Sample, from, to int64) {
 			n++
 		}
 	}
-	if n == 0 || from == math.MinInt64 && n < 2 {
+	if n == 0 {
 		return
 	}
+	// What is missing in a hole is told once, by the hole.
+	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool {
+		return (f.Kind == MissingSample || f.Kind == LostStaleMarker) && f.Target == "" && *f.Time > from && *f.Time < to
+	})
 	text := fmt.Sprintf("the target has no sample for %d ms, the interval is %d ms", to-from, r.Interval)
 	if from == math.MinInt64 {
 		from, text = source[0].Time, "the target has nothing before"
