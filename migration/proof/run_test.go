@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -356,5 +357,28 @@ func TestCountAsksOldAndNewServersForTheSameSamples(t *testing.T) {
 				t.Errorf("%s at %s; want %s", expr, at, want)
 			}
 		})
+	}
+}
+
+func TestRunReadsALargeMetricInstanceByInstance(t *testing.T) {
+	var source, target world
+	for i := range 40 {
+		one := series(func(k int) Sample { return Sample{Value: float64(k * i)} }, "__name__", "many", "instance", fmt.Sprint(i))
+		other := &Series{Labels: one.Labels, Samples: slices.Clone(one.Samples)}
+		if i == 17 {
+			other.Samples = slices.Delete(other.Samples, 310, 315)
+		}
+		source, target = append(source, one), append(target, other)
+	}
+	small := func(o *Options) {
+		o.Source.o.MaxBytes, o.Target.o.MaxBytes = 8<<10, 8<<10
+		o.Windows, o.Samples = 1, 1
+	}
+	r := prove(t, newFront(t, source), newFront(t, target), small)
+	if got := verdicts(r)["seam"]; got != "different hole" {
+		t.Errorf("%s", got)
+	}
+	if n := r.Checks[5].Numbers[1]; n.Value != 40 || r.Load["source"].Requests < 40 {
+		t.Errorf("%+v in %d requests", n, r.Load["source"].Requests)
 	}
 }

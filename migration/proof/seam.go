@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -236,11 +237,37 @@ func (s *seamTally) numbers(c *Check) {
 	}
 }
 
+// seamOf judges the series of one metric. Where they are too many for one answer, they are read instance by instance.
 func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string, w window) error {
-	sel := Selection{From: w.from, To: w.to, Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric)}}
+	name := labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric)
+	judged, err := r.seamPart(ctx, c, s, w, name)
+	if judged || !errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	instances := map[string]bool{}
+	for _, server := range []*Server{r.source, r.target} {
+		err := server.Series(ctx, selector(metric), w.from, w.to, func(ls labels.Labels) error {
+			instances[ls.Get("instance")] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, instance := range sortedKeys(instances) {
+		if _, err := r.seamPart(ctx, c, s, w, name, labels.MustNewMatcher(labels.MatchEqual, "instance", instance)); err != nil {
+			return fmt.Errorf("instance %s: %w", clip(instance, 100), err)
+		}
+	}
+	return nil
+}
+
+// seamPart judges the series that match. It is true if it judged some of them before an error.
+func (r *run) seamPart(ctx context.Context, c *Check, s *seamTally, w window, matchers ...*labels.Matcher) (judged bool, err error) {
+	sel := Selection{From: w.from, To: w.to, Matchers: matchers}
 	left := map[string]*Series{}
 	held := 0
-	err := r.source.Read(ctx, sel, func(one *Series) error {
+	err = r.source.Read(ctx, sel, func(one *Series) error {
 		if held += len(one.Samples); held > maxSeriesSamples {
 			return fmt.Errorf("more than %d samples of one metric: %w", maxSeriesSamples, ErrTooLarge)
 		}
@@ -248,22 +275,23 @@ func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string,
 		return nil
 	})
 	if err != nil {
-		return err
+		return judged, err
 	}
 	err = r.target.Read(ctx, sel, func(one *Series) error {
 		key := string(one.Labels.Bytes(nil))
 		source := left[key]
 		delete(left, key)
+		judged = true
 		r.judge(c, s, one.Labels, source, one, w)
 		return nil
 	})
 	if err != nil {
-		return err
+		return judged, err
 	}
 	for _, one := range left {
 		r.judge(c, s, one.Labels, one, nil, w)
 	}
-	return nil
+	return judged, nil
 }
 
 func (r *run) judge(c *Check, s *seamTally, ls labels.Labels, source, target *Series, w window) {
