@@ -203,7 +203,7 @@ func (r *run) bounds() error {
 	case rep.To == 0 && r.o.Seam > 0:
 		rep.To = r.o.Seam
 	case rep.To == 0:
-		rep.To = min(s.HeadMax, t.HeadMax) + 1
+		rep.To = min(s.HeadMax, t.HeadMax) // of an empty head it is the end of the blocks, which is one behind their last sample
 	case r.o.Seam > 0 && rep.To > r.o.Seam:
 		return errors.New("the history to compare ends after the seam: behind it the servers scrape at different times")
 	}

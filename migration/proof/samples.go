@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
@@ -58,7 +59,7 @@ func (t *tally) numbers(c *Check, wanted int) {
 
 func (t *tally) add(ls labels.Labels, samples []Sample) {
 	t.pairs++
-	t.metrics[ls.Get(labels.MetricName)] = true
+	t.metrics[ls.Get(model.MetricNameLabel)] = true
 	t.jobs[ls.Get("job")] = true
 	t.samples += len(samples)
 	for _, s := range samples {

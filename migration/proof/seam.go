@@ -2,10 +2,12 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -43,7 +45,7 @@ func JudgeSeam(source, target []Sample, seam, end int64) SeamResult {
 		r.Gap = own[0].Time - ours[len(ours)-1].Time
 	}
 	if r.Interval > 0 {
-		r.holes(after, ours, own, end)
+		r.holes(source, ours, own, end)
 		r.doubles(after, own, first)
 	}
 	return r
@@ -151,7 +153,7 @@ func (r *SeamResult) hole(source []Sample, from, to int64) {
 		return
 	}
 	n := 0
-	for _, s := range source[search(source, max(from, math.MinInt64+1)):] {
+	for _, s := range source[search(source, from):] {
 		if s.Time >= to {
 			break
 		}
@@ -159,9 +161,13 @@ func (r *SeamResult) hole(source []Sample, from, to int64) {
 			n++
 		}
 	}
-	if n == 0 || from == math.MinInt64 && n < 2 {
+	if n == 0 {
 		return
 	}
+	// What is missing in a hole is told once, by the hole.
+	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool {
+		return (f.Kind == MissingSample || f.Kind == LostStaleMarker) && f.Target == "" && *f.Time > from && *f.Time < to
+	})
 	text := fmt.Sprintf("the target has no sample for %d ms, the interval is %d ms", to-from, r.Interval)
 	if from == math.MinInt64 {
 		from, text = source[0].Time, "the target has nothing before"
@@ -232,11 +238,37 @@ func (s *seamTally) numbers(c *Check) {
 	}
 }
 
+// seamOf judges the series of one metric. Where they are too many for one answer, they are read instance by instance.
 func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string, w window) error {
-	sel := Selection{From: w.from, To: w.to, Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric)}}
+	name := labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, metric)
+	judged, err := r.seamPart(ctx, c, s, w, name)
+	if judged || !errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	instances := map[string]bool{}
+	for _, server := range []*Server{r.source, r.target} {
+		err := server.Series(ctx, selector(metric), w.from, w.to, func(ls labels.Labels) error {
+			instances[ls.Get("instance")] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, instance := range sortedKeys(instances) {
+		if _, err := r.seamPart(ctx, c, s, w, name, labels.MustNewMatcher(labels.MatchEqual, "instance", instance)); err != nil {
+			return fmt.Errorf("instance %s: %w", clip(instance, 100), err)
+		}
+	}
+	return nil
+}
+
+// seamPart judges the series that match. It is true if it judged some of them before an error.
+func (r *run) seamPart(ctx context.Context, c *Check, s *seamTally, w window, matchers ...*labels.Matcher) (judged bool, err error) {
+	sel := Selection{From: w.from, To: w.to, Matchers: matchers}
 	left := map[string]*Series{}
 	held := 0
-	err := r.source.Read(ctx, sel, func(one *Series) error {
+	err = r.source.Read(ctx, sel, func(one *Series) error {
 		if held += len(one.Samples); held > maxSeriesSamples {
 			return fmt.Errorf("more than %d samples of one metric: %w", maxSeriesSamples, ErrTooLarge)
 		}
@@ -244,22 +276,23 @@ func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string,
 		return nil
 	})
 	if err != nil {
-		return err
+		return judged, err
 	}
 	err = r.target.Read(ctx, sel, func(one *Series) error {
 		key := string(one.Labels.Bytes(nil))
 		source := left[key]
 		delete(left, key)
+		judged = true
 		r.judge(c, s, one.Labels, source, one, w)
 		return nil
 	})
 	if err != nil {
-		return err
+		return judged, err
 	}
 	for _, one := range left {
 		r.judge(c, s, one.Labels, one, nil, w)
 	}
-	return nil
+	return judged, nil
 }
 
 func (r *run) judge(c *Check, s *seamTally, ls labels.Labels, source, target *Series, w window) {
