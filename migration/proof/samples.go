@@ -59,7 +59,7 @@ func (t *tally) numbers(c *Check, wanted int) {
 
 func (t *tally) add(ls labels.Labels, samples []Sample) {
 	t.pairs++
-	t.metrics[ls.Get(model.MetricNameLabel)] = true
+	t.metrics[ls.Get(metricName)] = true
 	t.jobs[ls.Get("job")] = true
 	t.samples += len(samples)
 	for _, s := range samples {

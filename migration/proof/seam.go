@@ -240,7 +240,7 @@ func (s *seamTally) numbers(c *Check) {
 
 // seamOf judges the series of one metric. Where they are too many for one answer, they are read instance by instance.
 func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string, w window) error {
-	name := labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, metric)
+	name := labels.MustNewMatcher(labels.MatchEqual, metricName, metric)
 	judged, err := r.seamPart(ctx, c, s, w, name)
 	if judged || !errors.Is(err, ErrTooLarge) {
 		return err

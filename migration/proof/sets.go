@@ -10,6 +10,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
+// metricName is the label that holds the name of a metric.
+const metricName = "__name__"
+
 // maxConfirm is how many series of one side only are looked at again, sample by sample.
 const maxConfirm = 200
 
