@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
