@@ -382,3 +382,22 @@ func TestRunReadsALargeMetricInstanceByInstance(t *testing.T) {
 		t.Errorf("%+v in %d requests", n, r.Load["source"].Requests)
 	}
 }
+
+func TestRunStopsAskingAServerThatIsGone(t *testing.T) {
+	target := newFront(t, append(handedOver(), world{
+		series(func(int) Sample { return Sample{} }, "__name__", "a"), series(func(int) Sample { return Sample{} }, "__name__", "b"),
+		series(func(int) Sample { return Sample{} }, "__name__", "c"), series(func(int) Sample { return Sample{} }, "__name__", "d"),
+	}...))
+	n := 0
+	target.before = on("/api/v1/series", func(w http.ResponseWriter, r *http.Request) {
+		n++
+		refuse(w, r)
+	})
+	r := prove(t, newFront(t, history()), target, nil)
+	if n != giveUp || r.Verdict != Unknown && r.Verdict != Different {
+		t.Errorf("asked %d times: %s", n, r.Summary)
+	}
+	if !slices.Contains(r.NotChecked, NotChecked{What: "the rest of series", Why: "the servers did not answer"}) {
+		t.Errorf("%v", r.NotChecked)
+	}
+}
