@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
@@ -59,29 +60,28 @@ func newClusterScaleCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := getDeployment(cmd.Context(), cl, conn.namespace, args[0])
-			if err != nil {
-				return err
-			}
 			if replicas < 0 {
 				return &usageError{fmt.Errorf("--replicas %d: there cannot be less than 0 workers", replicas)}
 			}
-			before := d.DeepCopy()
-			w, err := workerSet(d, set)
-			if err != nil {
-				return err
-			}
-			was := deref(w.Replicas)
-			w.Replicas = &replicas
-			patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 			var opts []client.PatchOption
 			if dryRun {
 				opts = append(opts, client.DryRunAll)
 			}
-			if err := cl.Patch(cmd.Context(), d, patch, opts...); err != nil {
-				return fmt.Errorf("scaling cluster %s: %w", d.Name, err)
+			var d *v1alpha1.ClusterDeployment
+			var change string
+			// The operator writes to the same object, at the latest when it has just been made.
+			err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+				d, err = getDeployment(cmd.Context(), cl, conn.namespace, args[0])
+				if err != nil {
+					return err
+				}
+				change, err = scaleDeployment(cmd.Context(), cl, d, set, replicas, opts...)
+				return err
+			})
+			if err != nil {
+				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "cluster %s: workers/%s %d → %d%s\n", d.Name, w.Name, was, replicas, map[bool]string{true: " (dry run)"}[dryRun])
+			fmt.Fprintf(cmd.OutOrStdout(), "cluster %s: %s%s\n", d.Name, change, map[bool]string{true: " (dry run)"}[dryRun])
 			if dryRun {
 				return nil
 			}
@@ -96,6 +96,21 @@ func newClusterScaleCommand() *cobra.Command {
 	_ = cmd.MarkFlagRequired("replicas") // fails only for a flag that does not exist
 	cmd.ValidArgsFunction = conn.names(deploymentNames)
 	return cmd
+}
+
+// scaleDeployment changes the wanted number of one set of workers, unless somebody else wrote meanwhile; it says what changed.
+func scaleDeployment(ctx context.Context, cl client.Client, d *v1alpha1.ClusterDeployment, set string, replicas int32, opts ...client.PatchOption) (string, error) {
+	before := d.DeepCopy()
+	w, err := workerSet(d, set)
+	if err != nil {
+		return "", err
+	}
+	change := fmt.Sprintf("workers/%s %d → %d", w.Name, deref(w.Replicas), replicas)
+	w.Replicas = &replicas
+	if err := cl.Patch(ctx, d, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), opts...); err != nil {
+		return "", fmt.Errorf("scaling cluster %s: %w", d.Name, err)
+	}
+	return change, nil
 }
 
 // workerSet finds the named set, or the only one.

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,12 +97,15 @@ func wishedDeployment(ctx context.Context, cl client.Client, stdin io.Reader, fi
 	}
 	err = cl.Create(ctx, d, client.DryRunAll)
 	if apierrors.IsAlreadyExists(err) {
-		old, err := getDeployment(ctx, cl, d.Namespace, d.Name)
+		err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+			old, err := getDeployment(ctx, cl, d.Namespace, d.Name)
+			if err != nil {
+				return err
+			}
+			d.ResourceVersion = old.ResourceVersion
+			return cl.Update(ctx, d, client.DryRunAll)
+		})
 		if err != nil {
-			return nil, err
-		}
-		d.ResourceVersion = old.ResourceVersion
-		if err := cl.Update(ctx, d, client.DryRunAll); err != nil {
 			return nil, fmt.Errorf("checking %s: %w", file, err)
 		}
 		return d, nil

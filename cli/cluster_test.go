@@ -88,6 +88,8 @@ func TestClusterScale(t *testing.T) {
 			{name: "refuses what is no number", line: "cluster scale shop --replicas five"},
 			{name: "needs a number", line: "cluster scale shop"},
 			{name: "refuses a cluster that there is not", line: "cluster scale shpo --replicas 5"},
+			{name: "writes again when somebody else wrote meanwhile", line: "cluster scale shop --replicas 7", next: apierrors.NewConflict(
+				schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "clusterdeployments"}, "shop", errors.New("the object has been modified"))},
 			{name: "passes on what the API server refuses", line: "cluster scale shop --replicas 5", next: apierrors.NewForbidden(
 				schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "clusterdeployments"}, "shop", errors.New("User \"guest\" cannot get resource"))},
 		},
