@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -68,9 +69,18 @@ func runLabCreate(cmd *cobra.Command, opts lab.Options, name string, spec lab.Sp
 }
 
 func parseBytes(flag, value string) (int64, error) {
-	quantity, err := resource.ParseQuantity(value)
+	n, err := readBytes(value)
 	if err != nil {
 		return 0, fmt.Errorf("--%s %q: want a size such as 8Gi: %w", flag, value, err)
+	}
+	return n, nil
+}
+
+// readBytes reads a quantity of Kubernetes, or one that ends in B as in 50MiB; a part of a byte counts as one.
+func readBytes(text string) (int64, error) {
+	quantity, err := resource.ParseQuantity(strings.TrimSuffix(text, "B"))
+	if err != nil {
+		return 0, err
 	}
 	return quantity.Value(), nil
 }

@@ -155,27 +155,18 @@ func (o *pullOptions) print(out io.Writer, m *transfer.Moved) error {
 	return nil
 }
 
-// bytesValue is a flag that takes bytes, as in 1048576, 64KiB, 50MiB or 10GiB.
+// bytesValue is a flag that takes bytes, as in 1048576, 64Ki, 50MiB or 10Gi.
 type bytesValue uint64
 
 func (b *bytesValue) String() string { return strconv.FormatUint(uint64(*b), 10) }
 
 // Set reads a number with or without a unit.
 func (b *bytesValue) Set(text string) error {
-	number, shift := text, 0
-	for _, unit := range []struct {
-		name  string
-		shift int
-	}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}} {
-		if rest, ok := strings.CutSuffix(text, unit.name); ok {
-			number, shift = rest, unit.shift
-		}
+	n, err := readBytes(text)
+	if err != nil || n < 0 {
+		return errors.New("want a number of bytes, as in 1048576, 50Mi or 10GiB")
 	}
-	n, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || n > 1<<62>>shift {
-		return errors.New("want a number of bytes, as in 1048576, 50MiB or 10GiB")
-	}
-	*b = bytesValue(n << shift)
+	*b = bytesValue(n)
 	return nil
 }
 

@@ -173,7 +173,11 @@ func rsync(b *testing.B, sshd, dir, source, target string) {
 	}
 	path, err := exec.LookPath("rsync")
 	check(err)
-	shell := "ssh -p " + port + " -i " + filepath.Join(dir, "user") + " -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+	key, err := os.ReadFile(filepath.Join(dir, "host.pub"))
+	check(err)
+	known := filepath.Join(dir, "known_hosts")
+	check(os.WriteFile(known, []byte("[127.0.0.1]:"+port+" "+string(key)), 0o600))
+	shell := "ssh -F none -p " + port + " -i " + filepath.Join(dir, "user") + " -o StrictHostKeyChecking=yes -o UserKnownHostsFile=" + known
 	command(b, "rsync", "-a", "--rsync-path", path, "-e", shell, "127.0.0.1:"+source+"/", target)
 	command(b, "sync", "-f", target)
 	check(server.Process.Signal(unix.SIGTERM))

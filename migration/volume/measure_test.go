@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 )
 
 func small(dir string) Options { return Options{Dir: dir, FileBytes: minFile, Syncs: 20, Reads: 50} }
@@ -47,43 +46,6 @@ func expectNothing(t *testing.T, dir string) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v (%v)", left, err)
 	}
-}
-
-func TestMeasureTellsWhatCannotBeWritten(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("needs root: it mounts")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Unmount(dir, 0) }()
-	r, err := Measure(t.Context(), small(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []Ability{{MakeDirectory, "mkdir: read-only file system"}}
-	if diff := cmp.Diff(want, r.Abilities); diff != "" || r.Measured {
-		t.Error(diff)
-	}
-	if r.FileSystem.Type != "tmpfs" {
-		t.Errorf("type %q", r.FileSystem.Type)
-	}
-}
-
-func TestMeasureRefusesAVolumeThatIsFull(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("needs root: it mounts")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", 0, "size=20m"); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Unmount(dir, 0) }()
-	if _, err := Measure(t.Context(), small(dir)); err == nil {
-		t.Error("measured on 20 MiB")
-	}
-	expectNothing(t, dir)
 }
 
 func TestMeasureLeavesNothingWhenItIsInterrupted(t *testing.T) {
