@@ -117,25 +117,31 @@ func runInstall(t *testing.T, dir, authority, digest string, size int, mirrors .
 			t.Fatal(err)
 		}
 	}
-	request, err := json.Marshal(map[string]any{
+	var result installed
+	runPython(t, install, map[string]any{
 		"utils": utils, "state": filepath.Join(dir, "state"), "root": filepath.Join(dir, "root"),
 		"mirrors": mirrors, "authority": authority, "digest": digest, "size": size,
-	})
+	}, &result)
+	return result
+}
+
+// runPython gives a script its request and reads its answer, both in JSON.
+func runPython(t *testing.T, script string, request, answer any) {
+	t.Helper()
+	in, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), "python3", "-c", install)
+	command := exec.CommandContext(t.Context(), "python3", "-c", script)
 	command.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
-	command.Stdin, command.Stderr = bytes.NewReader(request), os.Stderr
+	command.Stdin, command.Stderr = bytes.NewReader(in), os.Stderr
 	out, err := command.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var result installed
-	if err := json.Unmarshal(out, &result); err != nil {
+	if err := json.Unmarshal(out, answer); err != nil {
 		t.Fatal(err)
 	}
-	return result
 }
 
 func TestInstallGoesOnWhereItWasCutOff(t *testing.T) {

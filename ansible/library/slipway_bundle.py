@@ -17,6 +17,11 @@ description:
 options:
   names: {description: Names of contents., type: list, elements: str, required: true}
   contents: {description: Digest and size of each content by name., type: dict, default: {}}
+  transient:
+    description: Those of the names whose files another task reads once and deletes; they are not synced.
+    type: list
+    elements: str
+    default: []
   mirrors: {description: Base URLs; tried in this order., type: list, elements: str, default: []}
   authority: {description: Certificate authority of the mirrors in PEM; empty for those that the host trusts., type: str, default: ""}
 author: Slipway
@@ -48,7 +53,7 @@ def place(params: dict, check: bool) -> list[str]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             # The largest first: it decides how long all of them take.
             largest = sorted(missing, key=lambda n: -int(contents[n]["size"]))
-            list(pool.map(lambda n: install(mirrors, n, contents[n]["digest"], int(contents[n]["size"])), largest))
+            list(pool.map(lambda n: install(mirrors, n, contents[n]["digest"], int(contents[n]["size"]), n in params["transient"]), largest))
     return missing
 
 
@@ -58,6 +63,7 @@ def main() -> None:
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
             "contents": {"type": "dict", "default": {}},
+            "transient": {"type": "list", "elements": "str", "default": []},
             "mirrors": {"type": "list", "elements": "str", "default": []},
             "authority": {"type": "str", "default": ""},
         },

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway import Trouble, run
-from ansible.module_utils.slipway_content import IMAGE, Mirrors, delete_files, install, record, recorded
+from ansible.module_utils.slipway_content import IMAGE, ROOT, Mirrors, delete_files, install, record, recorded
 
 DOCUMENTATION = """
 module: slipway_images
@@ -65,9 +65,17 @@ def holds(known: tuple[str, list[str]], digest: str, present: set[str]) -> bool:
 
 def bring(name: str, content: dict, mirrors: Mirrors) -> list[str]:
     """Fetches and imports the images of one content; the record keeps their names instead of files."""
-    files = install(mirrors, name, content["digest"], int(content["size"]))
-    with ThreadPoolExecutor(4) as pool:
-        found = sum(pool.map(import_one, ["/" + f for f in files]), [])
+    for last in (False, True):
+        files = install(mirrors, name, content["digest"], int(content["size"]), transient=True)
+        try:
+            with ThreadPoolExecutor(4) as pool:
+                found = sum(pool.map(import_one, [ROOT + f for f in files]), [])
+            break
+        except (Trouble, OSError, tarfile.TarError, KeyError, ValueError):
+            # A power cut may have left less of the archives than their record says: they are fetched anew, once.
+            record(name, "incomplete", files)
+            if last:
+                raise
     # Unpacked layers are not synced by containerd, and the record must not outlive them.
     run("sync", "--file-system", "/var/lib/containerd")
     record(name, content["digest"], [IMAGE + reference for reference in found])
@@ -93,7 +101,7 @@ def main() -> None:
             mirrors = Mirrors(params["mirrors"], params["authority"])
             for name in wanted:
                 imported += bring(name, params["contents"][name], mirrors)
-    except (Trouble, OSError) as e:
+    except (Trouble, OSError, tarfile.TarError, KeyError, ValueError) as e:
         module.fail_json(msg=str(e))
     module.exit_json(changed=bool(wanted), imported=imported)
 

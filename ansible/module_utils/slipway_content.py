@@ -143,20 +143,24 @@ def unpack(archive: str, name: str) -> list[str]:
         complaint = tar.stderr.read().strip()
     if tar.returncode != 0:
         raise Trouble(f"unpacking {name}: " + " | ".join(complaint.splitlines()[-3:]))
-    # The record must not outlive the bytes: a host may lose power at any time.
-    run("sync", "--", *[ROOT + f for f in files])
-    os.unlink(archive)
     return files
 
 
-def install(mirrors: Mirrors, name: str, digest: str, size: int) -> list[str]:
-    """Fetches and unpacks one content unless it is there, takes away the files of an older one under the same name, and lists the files."""
+def install(mirrors: Mirrors, name: str, digest: str, size: int, transient: bool = False) -> list[str]:
+    """Fetches and unpacks one content unless it is there, takes away the files of an older one under the same name, and lists the files.
+
+    Transient files are read once and deleted: they need not survive a power cut, if their reader calls the record incomplete when it cannot read them.
+    """
     if is_installed(name, digest):
         return recorded(name)[1]
     old = [line for line in recorded(name)[1] if not line.startswith(MARKS)]
     archive = mirrors.fetch(digest, size)
     record(name, "incomplete", old)
     files = unpack(archive, name)
+    if not transient:
+        # The record must not outlive the bytes: a host may lose power at any time.
+        run("sync", "--", *[ROOT + f for f in files])
+    os.unlink(archive)
     delete_files([f for f in old if f not in files])
     record(name, digest, files)
     return files
