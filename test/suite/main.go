@@ -21,6 +21,7 @@ import (
 
 type event struct {
 	Action, Package, Test, Output string
+	Elapsed                       float64 // seconds
 }
 
 type result struct {
@@ -28,7 +29,11 @@ type result struct {
 	passed, failed, skipped int
 	took                    time.Duration
 	broken                  []string
+	slow                    []event // whole tests that took a second or more
 }
+
+// mostSlow is how many of the slowest tests are named for each suite.
+const mostSlow = 12
 
 func main() {
 	if len(os.Args) < 2 {
@@ -111,12 +116,15 @@ func (r *result) add(e event, text map[string][]string, out io.Writer) {
 		fmt.Fprintf(out, "--- FAIL %s\n%s", key, strings.Join(text[key], ""))
 	}
 	delete(text, key)
+	if e.Test != "" && !strings.Contains(e.Test, "/") && e.Elapsed >= 1 {
+		r.slow = append(r.slow, e)
+	}
 	switch {
 	case e.Test == "" && e.Action == "fail":
 		r.broken = append(r.broken, e.Package)
 	case e.Test == "":
 		if e.Action == "pass" {
-			fmt.Fprintln(out, "ok  ", e.Package)
+			fmt.Fprintf(out, "ok   %s %.1fs\n", e.Package, e.Elapsed)
 		}
 	case e.Action == "pass":
 		r.passed++
@@ -132,6 +140,12 @@ func (r *result) add(e event, text map[string][]string, out io.Writer) {
 func report(out io.Writer, results []result) bool {
 	ok := true
 	var sum result
+	for _, r := range results {
+		sort.Slice(r.slow, func(i, j int) bool { return r.slow[i].Elapsed > r.slow[j].Elapsed })
+		for _, e := range r.slow[:min(len(r.slow), mostSlow)] {
+			fmt.Fprintf(out, "%-8s %8.1fs  %s %s\n", r.suite, e.Elapsed, e.Package, e.Test)
+		}
+	}
 	fmt.Fprintf(out, "\n%-8s %8s %8s %8s %9s\n", "SUITE", "PASSED", "FAILED", "SKIPPED", "MINUTES")
 	for _, r := range results {
 		fmt.Fprintf(out, "%-8s %8d %8d %8d %9.1f\n", r.suite, r.passed, r.failed, r.skipped, r.took.Minutes())

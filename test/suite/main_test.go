@@ -10,7 +10,7 @@ func TestCount(t *testing.T) {
 		`{"Action":"output","Package":"p","Test":"TestA","Output":"boom\n"}`,
 		`{"Action":"fail","Package":"p","Test":"TestA"}`,
 		`{"Action":"output","Package":"p","Test":"TestB","Output":"quiet\n"}`,
-		`{"Action":"pass","Package":"p","Test":"TestB"}`,
+		`{"Action":"pass","Package":"p","Test":"TestB","Elapsed":61.5}`,
 		`{"Action":"skip","Package":"p","Test":"TestC"}`,
 		`{"Action":"fail","Package":"p"}`,
 	}, "\n")
@@ -21,6 +21,10 @@ func TestCount(t *testing.T) {
 	}
 	if r.passed != 1 || r.failed != 1 || r.skipped != 1 || len(r.broken) != 1 {
 		t.Errorf("counted %+v", r)
+	}
+	report(&out, []result{r})
+	if !strings.Contains(out.String(), "61.5s  p TestB") {
+		t.Errorf("printed %q: it must name what took long", out.String())
 	}
 	if !strings.Contains(out.String(), "boom") || strings.Contains(out.String(), "quiet") {
 		t.Errorf("printed %q: it must print what failing tests said, and no more", out.String())
