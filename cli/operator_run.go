@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -154,10 +155,17 @@ func (p *operatorParts) run(ctx context.Context, config *rest.Config, ready func
 	return group.Wait()
 }
 
+// garbage is how much may be allocated beside what is in use before it is collected, in percent. The caches of a large fleet
+// live as long as the operator, so Go's 100 would double them; docs/benchmarks/scale.md has what it costs.
+const garbage = 50
+
 func (p *operatorParts) newManager(ctx context.Context, config *rest.Config) (ctrl.Manager, error) {
 	metrics, err := p.metricsAddress()
 	if err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
 	}
 	options, err := fleet.ManagerOptions(ctrl.Options{
 		Logger:                        p.logger,
