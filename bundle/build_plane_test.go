@@ -5,7 +5,6 @@ package bundle
 import (
 	"debug/elf"
 	"errors"
-	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -16,9 +15,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the .mod and .sum files of the recipes anew")
+	"github.com/slipway-dev/slipway/test/golden"
+)
 
 // TestRealBundle builds the real bundle from the user's cache, checks all of it, and builds it
 // again, which must do nothing.
@@ -257,7 +256,7 @@ func checkTidy(t *testing.T, b *Builder, m recipeModule) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *update {
+		if golden.Updating() {
 			writeText(t, filepath.Join("recipes", b.recipe.minor, m.Name+suffix), string(data))
 		} else if diff := cmp.Diff(string(data), old); diff != "" {
 			t.Errorf("%s%s is not tidy (go test -tags plane -run TestRecipesAreTidy -update ./bundle):\n%s", m.Name, suffix, diff)

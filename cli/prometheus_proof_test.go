@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // monitor answers like a Prometheus that holds one series of 240 samples, the value of the 100th being odd.
@@ -91,7 +92,7 @@ func TestPrometheusProof(t *testing.T) {
 				t.Errorf("code %d, want %d: %s", code, test.code, errs)
 			}
 			text := address.ReplaceAllString(measured.ReplaceAllString(out+"--- stderr\n"+errs, "$1: MEASURED"), "127.0.0.1:PORT")
-			golden(t, "prometheus_"+name+".golden", text)
+			golden.Check(t, filepath.Join("testdata", "prometheus_"+name+".golden"), text)
 			if data, err := os.ReadFile(page); err != nil || !strings.Contains(string(data), "</html>") {
 				t.Errorf("the page: %v", err)
 			}

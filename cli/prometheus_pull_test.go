@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/migration/transfer"
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // TestPrometheusPull is a golden file of a person who moves blocks between two directories of one host.
@@ -55,7 +56,7 @@ func TestPrometheusPull(t *testing.T) {
 		}
 		all.WriteString(seconds.ReplaceAllString(paths.Replace(text), `"seconds": S`) + "\n")
 	}
-	golden(t, "prometheus_pull.golden", all.String())
+	golden.Check(t, "testdata/prometheus_pull.golden", all.String())
 }
 
 // lines is an output that tells when something was written.

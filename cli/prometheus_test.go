@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 const (
@@ -50,23 +51,6 @@ func dataDir(t *testing.T) string {
 }
 
 var took = regexp.MustCompile(` in [0-9.]+m?s`)
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *updateGolden {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, -update writes it):\n%s", path, diff)
-	}
-}
 
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -121,7 +105,7 @@ func TestPrometheusCommands(t *testing.T) {
 				t.Error("the name of a folder reaches the terminal as it is")
 			}
 			errs = took.ReplaceAllString(strings.ReplaceAll(errs, dir, "DIR"), " in TIME")
-			golden(t, "prometheus_"+name+".golden", out+"--- stderr\n"+errs)
+			golden.Check(t, filepath.Join("testdata", "prometheus_"+name+".golden"), out+"--- stderr\n"+errs)
 			if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
 				t.Errorf("the data directory was changed:\n%s", diff)
 			}

@@ -3,17 +3,14 @@ package cli
 import (
 	"bytes"
 	"context"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
-)
 
-var updateGolden = flag.Bool("update", false, "write the golden files")
+	"github.com/slipway-dev/slipway/test/golden"
+)
 
 func runCLI(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
@@ -79,19 +76,7 @@ func TestHelp(t *testing.T) {
 	} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)
-			path := filepath.Join("testdata", "help_"+strings.ReplaceAll("slipway "+command, " ", "_")+".golden")
-			if *updateGolden {
-				if err := os.WriteFile(path, []byte(out), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), out); diff != "" {
-				t.Errorf("%s (-want +got, -update writes it):\n%s", path, diff)
-			}
+			golden.Check(t, filepath.Join("testdata", "help_"+strings.ReplaceAll("slipway "+command, " ", "_")+".golden"), out)
 		})
 	}
 }

@@ -12,9 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	gossh "golang.org/x/crypto/ssh"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // step is a command line and what it meets.
@@ -65,7 +66,7 @@ func (tr transcript) test(t *testing.T) {
 	for _, s := range tr.steps {
 		all.WriteString(tr.run(t, s))
 	}
-	compareGolden(t, filepath.Join(testdata, tr.golden+".golden"), all.String())
+	golden.Check(t, filepath.Join(testdata, tr.golden+".golden"), all.String())
 }
 
 // run runs a step on a plane of its own and gives its piece of the golden file.
@@ -114,22 +115,6 @@ func prefixed(prefix, text string) string {
 		b.WriteString(prefix + strings.TrimSuffix(line, "\n") + "\n")
 	}
 	return b.String()
-}
-
-func compareGolden(t *testing.T, path, got string) {
-	t.Helper()
-	if *updateGolden {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, -update writes it):\n%s", filepath.Base(path), diff)
-	}
 }
 
 // testKey is a private key that is the same in every run, with a passphrase where one is given.

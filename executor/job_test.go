@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -22,9 +21,9 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "write golden files")
+	"github.com/slipway-dev/slipway/test/golden"
+)
 
 // jobHarness is a Job over a client, with a played node.
 func jobHarness(t *testing.T, client kubernetes.Interface, space, venv string, wait time.Duration) (*harness, *kubelet) {
@@ -192,19 +191,7 @@ func TestJobManifests(t *testing.T) {
 		}
 		text = append(append(text, "---\n"...), b...)
 	}
-	golden := filepath.Join("testdata", "job.golden.yaml")
-	if *update {
-		if err := os.WriteFile(golden, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(text)); diff != "" {
-		t.Error(diff)
-	}
+	golden.Check(t, filepath.Join("testdata", "job.golden.yaml"), string(text))
 }
 
 func TestJobJudgement(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 func hybridHost() Host {
@@ -42,7 +44,7 @@ func TestLaunchScript(t *testing.T) {
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			script := c.plan.script()
-			golden(t, c.golden, script)
+			golden.Check(t, filepath.Join("testdata", c.golden), script)
 			cmd := exec.Command("sh", "-n")
 			cmd.Stdin = strings.NewReader(script)
 			if out, err := cmd.CombinedOutput(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 func sampleLab(t *testing.T) *Lab {
@@ -24,7 +26,7 @@ func TestManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "manifests.yaml", text)
+	golden.Check(t, "testdata/manifests.yaml", text)
 }
 
 func TestManifestsFailWithoutKey(t *testing.T) {

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 func TestNetworkPlan(t *testing.T) {
-	golden(t, "network.txt", "# inside\n"+bridgePlan()+"# outside\n"+uplinkPlan(7, "/srv/my labs/\"dev\""))
+	golden.Check(t, "testdata/network.txt", "# inside\n"+bridgePlan()+"# outside\n"+uplinkPlan(7, "/srv/my labs/\"dev\""))
 	if alias := aliasFor(strings.Repeat("x", 1000)); len(alias) > 255 {
 		t.Errorf("an alias of %d bytes", len(alias))
 	}
@@ -70,7 +72,7 @@ func TestSeedFiles(t *testing.T) {
 			b.WriteString("== " + m.Name + ": " + file.path + " " + file.mode.String() + "\n" + file.text)
 		}
 	}
-	golden(t, "seed.txt", b.String())
+	golden.Check(t, "testdata/seed.txt", b.String())
 }
 
 func TestImageDigestChangesWithItsContent(t *testing.T) {

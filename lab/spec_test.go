@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 func TestSpecValidate(t *testing.T) {
@@ -50,7 +52,7 @@ func TestPlanMachines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "machines.json", string(data)+"\n")
+	golden.Check(t, "testdata/machines.json", string(data)+"\n")
 }
 
 func TestPlanMachinesGivesTheLargestLabsDifferentAddressesOfTheirNetwork(t *testing.T) {

@@ -1,16 +1,12 @@
 package plane
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/slipway-dev/slipway/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestFlags(t *testing.T) {
 	state := State{ListenHost: loopback, Ports: Ports{APIServer: 20001, EtcdClient: 20002, EtcdPeer: 20003, ControllerManager: 20004}}
@@ -28,24 +24,7 @@ func TestFlags(t *testing.T) {
 	}
 	for name, got := range tests {
 		t.Run(name, func(t *testing.T) {
-			golden(t, strings.ReplaceAll(name, " ", "_")+".golden", strings.Join(got, "\n")+"\n")
+			golden.Check(t, filepath.Join("testdata", strings.ReplaceAll(name, " ", "_")+".golden"), strings.Join(got, "\n")+"\n")
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, -update writes it):\n%s", path, diff)
 	}
 }

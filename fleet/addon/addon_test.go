@@ -2,20 +2,17 @@ package addon
 
 import (
 	"errors"
-	"flag"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"github.com/slipway-dev/slipway/test/golden"
+)
 
 func facts() Facts {
 	return Facts{
@@ -41,7 +38,7 @@ func TestRenderGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".yaml", documents(t, got.Objects))
+			golden.Check(t, filepath.Join("testdata", name+".yaml"), documents(t, got.Objects))
 		})
 	}
 }
@@ -57,23 +54,6 @@ func documents(t *testing.T, objects []unstructured.Unstructured) string {
 		b.WriteString("---\n" + string(data))
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
 }
 
 func TestRenderIsTheSameEachTime(t *testing.T) {

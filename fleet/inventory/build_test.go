@@ -4,10 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -21,9 +19,8 @@ import (
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/certs"
+	"github.com/slipway-dev/slipway/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var day0 = time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC)
 
@@ -136,26 +133,9 @@ func TestBuildGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".golden", fmt.Sprintf("# hosts: %v, keys: %v\n# inventory\n%s# known_hosts\n%s# vars\n%s# secret vars\n%s",
+			golden.Check(t, filepath.Join("testdata", name+".golden"), fmt.Sprintf("# hosts: %v, keys: %v\n# inventory\n%s# known_hosts\n%s# vars\n%s# secret vars\n%s",
 				out.Hosts, out.KeySecrets, out.Inventory, out.KnownHosts, out.Vars, masked(t, in, out.SecretVars)))
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
 
@@ -321,7 +301,7 @@ func TestComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "complete.golden", string(text))
+	golden.Check(t, "testdata/complete.golden", string(text))
 	in.Spec.Network.ServiceCIDRs = nil
 	if _, err := Complete(in.ClusterName, in.Spec, in.Bundle); err == nil {
 		t.Error("a spec without services is accepted")

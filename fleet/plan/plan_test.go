@@ -1,40 +1,19 @@
 package plan
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	"github.com/slipway-dev/slipway/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 // built is a world whose cluster runs with two workers.
 func built(t *testing.T) *world {
@@ -229,7 +208,7 @@ func TestStories(t *testing.T) {
 			stories[name](t, func(title string, w *world) {
 				fmt.Fprintf(&b, "# %s\n%s\n", title, step(t, w))
 			})
-			golden(t, name+".golden", b.String())
+			golden.Check(t, filepath.Join("testdata", name+".golden"), b.String())
 		})
 	}
 }
@@ -242,7 +221,7 @@ func TestPlanAsYAML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "scale-out.yaml", string(data))
+	golden.Check(t, "testdata/scale-out.yaml", string(data))
 }
 
 // Whatever happens: no two operations on one machine, none on one in quarantine (apply fails on both), a plan that was

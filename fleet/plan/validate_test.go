@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // goodSpec can be built with goodFacts.
@@ -144,7 +145,7 @@ func TestValidate(t *testing.T) {
 			b.WriteString(finding.String() + "\n")
 		}
 	}
-	golden(t, "validate.golden", b.String())
+	golden.Check(t, "testdata/validate.golden", b.String())
 }
 
 func TestMessage(t *testing.T) {

@@ -3,16 +3,12 @@ package proof
 import (
 	"encoding/json"
 	"errors"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/slipway-dev/slipway/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // specimen is a report with everything that a report can have.
 func specimen() *Report {
@@ -38,22 +34,6 @@ func specimen() *Report {
 	return r
 }
 
-func goldenFile(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, -update writes it):\n%s", path, diff)
-	}
-}
-
 func TestReportIsWrittenAsPageAndJSON(t *testing.T) {
 	r := specimen()
 	var page strings.Builder
@@ -63,12 +43,12 @@ func TestReportIsWrittenAsPageAndJSON(t *testing.T) {
 	if strings.Contains(page.String(), "<script>") {
 		t.Error("what a server says reaches the page as markup")
 	}
-	goldenFile(t, "testdata/report.html", page.String())
+	golden.Check(t, "testdata/report.html", page.String())
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	goldenFile(t, "testdata/report.json", string(data)+"\n")
+	golden.Check(t, "testdata/report.json", string(data)+"\n")
 }
 
 func TestReportConcludes(t *testing.T) {

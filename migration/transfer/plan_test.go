@@ -1,18 +1,14 @@
 package transfer
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
 	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // id is a name of a block that says its number.
 func id(n byte) ulid.ULID {
@@ -87,19 +83,7 @@ func TestPlans(t *testing.T) {
 			if err := MakePlan(world).Fprint(&got); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join("testdata", "plan", name+".golden")
-			if *update {
-				if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("%s (-want +got, -update writes it):\n%s", path, diff)
-			}
+			golden.Check(t, filepath.Join("testdata", "plan", name+".golden"), got.String())
 		})
 	}
 }
