@@ -132,7 +132,7 @@ func compareTarget(s, t Target, known bool, source, target *Scraped, scrapes int
 		return DownOnBoth, t.Error
 	case downThroughout(upS):
 		return "", "" // the new server sees more: nothing is lost
-	case slices.Contains(upT, 0) && !slices.Contains(upS, 0):
+	case downThroughout(upT), slices.Contains(upT, 0) && !slices.Contains(upS, 0):
 		if t.Error == "" {
 			return Failing, "some of its last scrapes failed"
 		}

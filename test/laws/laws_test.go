@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 	"migration/proof":    {"migration/block", "migration/server"},
 	"migration/server":   {},
 	"migration/skew":     {},
+	"migration/survey":   {"migration/server", "migration/skew"},
 	"migration/transfer": {"certs", "migration/block", "migration/server"},
 	"migration/volume":   {},
 	"plane":              {"bundle", "certs", "charts"},
