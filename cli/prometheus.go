@@ -15,7 +15,7 @@ func NewPrometheusCommand() *cobra.Command {
 		Short: "Look at the data and the files of Prometheus servers, move and compare the data",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(),
+	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(), newPrometheusShimCommand(),
 		newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand())
 	return cmd
 }
