@@ -15,8 +15,18 @@ func NewPrometheusCommand() *cobra.Command {
 		Short: "Look at the data and the files of Prometheus servers, move and compare the data",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(),
-		newPrometheusPlanCommand(), newPrometheusPreflightCommand(), newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand())
+	cmd.AddCommand(
+		newPrometheusAgentCommand(),
+		newPrometheusBlocksCommand(),
+		newPrometheusPlanCommand(),
+		newPrometheusPreflightCommand(),
+		newPrometheusProofCommand(),
+		newPrometheusPullCommand(),
+		newPrometheusScrubCommand(),
+		newPrometheusShimCommand(),
+		newPrometheusSkewCommand(),
+		newPrometheusVolumeCommand(),
+	)
 	return cmd
 }
 

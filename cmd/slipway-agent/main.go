@@ -1,5 +1,6 @@
 // Command slipway-agent is the small program that lands on the hosts of a Prometheus server: it offers blocks, or takes
-// them. It is what slipway prometheus agent source and slipway prometheus pull do, without the rest of slipway.
+// them, or answers the new server from the old one. It is what slipway prometheus agent source, pull and shim do, without the rest
+// of slipway.
 package main
 
 import (
@@ -18,13 +19,15 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/migration/server"
+	"github.com/slipway-dev/slipway/migration/shim"
 	"github.com/slipway-dev/slipway/migration/transfer"
 )
 
 const usage = `slipway-agent source -data DIR -listen HOST:PORT -credentials DIR   offer the blocks of a data directory
 slipway-agent target -from HOST:PORT -to DIR -credentials DIR       pull blocks into a data directory
+slipway-agent shim -source URL -target URL -state FILE              answer the new server's remote_read from the old one
 
-Use -h behind source or target for the rest. Exit codes: 0 done, 1 it did not work, 2 wrong usage.
+Use -h behind source, target or shim for the rest. Exit codes: 0 done, 1 it did not work, 2 wrong usage.
 `
 
 func main() {
@@ -58,6 +61,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return source(ctx, args[1:], errs)
 	case "target":
 		return target(ctx, args[1:], out, errs)
+	case "shim":
+		return readShim(ctx, args[1:], errs)
 	}
 	return &usageError{fmt.Errorf("there is no command %q", word)}
 }
@@ -157,4 +162,23 @@ func target(ctx context.Context, args []string, out, errs io.Writer) error {
 		return err
 	}
 	return moved.Refused()
+}
+
+func readShim(ctx context.Context, args []string, errs io.Writer) error {
+	var o shim.RunOptions
+	flags := flag.NewFlagSet("slipway-agent shim", flag.ContinueOnError)
+	serverFlags(flags, "source", "address of the old server", &o.Source)
+	serverFlags(flags, "target", "address of the new server", &o.Target)
+	flags.StringVar(&o.State, "state", "", "file that keeps the boundary; its folder must exist")
+	flags.StringVar(&o.Listen, "listen", "127.0.0.1:9798", "host:port; beyond loopback with -credentials")
+	flags.StringVar(&o.Credentials, "credentials", "", "folder source of slipway prometheus agent init")
+	flags.Int64Var(&o.Boundary, "boundary", 0, "Unix milliseconds; 0: the first sample of the new server")
+	flags.DurationVar(&o.Settle, "settle", 30*time.Second, "how long the new server's head must begin at the same time before that is the boundary")
+	flags.IntVar(&o.Parallel, "parallel", 4, "requests that the old server is asked at once")
+	if err := parse(flags, errs, args, "source", "target", "state"); err != nil {
+		return err
+	}
+	o.Log = slog.New(slog.NewTextHandler(errs, nil))
+	o.Ready = func(a net.Addr) { o.Log.Info("Shim listens", "address", a.String()) }
+	return shim.Run(ctx, o)
 }

@@ -39,6 +39,7 @@ func TestWrongUsage(t *testing.T) {
 		`there is no command "sink"`: {"sink"},
 		"-data is missing":           {"source"},
 		"-listen is missing":         {"source", "-data", "x"},
+		"-state is missing":          {"shim", "-source", "http://a", "-target", "http://b"},
 		"-to is missing":             {"target", "-from", "x"},
 		`"x" is no flag`:             {"target", "-from", "x", "-to", "y", "x"},
 		"not defined: -fast":         {"source", "-fast"},

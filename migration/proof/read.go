@@ -97,9 +97,9 @@ type collector struct {
 
 // streamed reads frames. A series may span several, which follow each other.
 func (c *collector) streamed(body io.Reader) error {
-	frames := newFrameReader(body)
+	frames := server.NewFrameReader(body)
 	for {
-		data, err := frames.next()
+		data, err := frames.Next()
 		if errors.Is(err, io.EOF) {
 			return c.flush()
 		}
@@ -137,7 +137,7 @@ func (c *collector) frame(data []byte) error {
 func (c *collector) whole(body io.Reader, limit int64) error {
 	packed, err := io.ReadAll(body)
 	if err != nil {
-		return cutOff("the samples", err)
+		return server.CutOff("the samples", err)
 	}
 	n, err := snappy.DecodedLen(packed)
 	if err != nil {

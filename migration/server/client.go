@@ -34,6 +34,8 @@ type Options struct {
 	CAFile string
 	// Timeout ends one request; default 1 minute.
 	Timeout time.Duration
+	// Parallel is how many requests may be on their way at once; default 1.
+	Parallel int
 	// Pause comes after each request.
 	Pause time.Duration
 	// LatencyBudget is how long an answer may take. One that takes longer is followed by a pause as long as the excess; 0 means no budget.
@@ -42,7 +44,7 @@ type Options struct {
 	MaxBytes int64
 }
 
-// Client asks one Prometheus server, one question at a time, and changes nothing there. It may be used by several goroutines.
+// Client asks one Prometheus server, one question at a time unless Options say more, and changes nothing there. It may be used by several goroutines.
 type Client struct {
 	base   *url.URL
 	client *http.Client
@@ -76,6 +78,7 @@ func New(o Options) (*Client, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
+	o.Parallel = max(o.Parallel, 1)
 	header, err := authorization(o)
 	if err != nil {
 		return nil, err
@@ -85,7 +88,7 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &Client{base: base, client: client, header: header, o: o, slot: make(chan struct{}, 1)}, nil
+	return &Client{base: base, client: client, header: header, o: o, slot: make(chan struct{}, o.Parallel)}, nil
 }
 
 // URL is the server's address.
@@ -169,7 +172,7 @@ func readSecret(path string) (string, error) {
 
 func newTransport(o Options) (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = 1
+	t.MaxIdleConnsPerHost = o.Parallel
 	t.DisableCompression = true // sizes are counted as they come; remote read brings its own
 	if o.CAFile == "" {
 		return t, nil

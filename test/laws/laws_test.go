@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"migration/block":    {},
 	"migration/proof":    {"migration/block", "migration/server"},
 	"migration/server":   {},
+	"migration/shim":     {"migration/block", "migration/server", "migration/transfer"},
 	"migration/skew":     {},
 	"migration/survey":   {"migration/server", "migration/skew"},
 	"migration/transfer": {"certs", "migration/block", "migration/server"},
