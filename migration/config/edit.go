@@ -317,3 +317,32 @@ func (f *File) indented(text string, by int) string {
 	}
 	return b.String()
 }
+
+// PathAt leads to the value or key that begins at a line and column, both from 1, the column in bytes; nil where nothing does.
+func (f *File) PathAt(line, column int) Path {
+	if line < 1 || line > len(f.lines) {
+		return nil
+	}
+	offset := f.lines[line-1] + column - 1
+	var found Path
+	var below func(n *yaml.Node, at Path)
+	below = func(n *yaml.Node, at Path) {
+		if n.Kind == yaml.ScalarNode && len(at) > 0 && f.offset(n) == offset && found == nil {
+			found = at
+		}
+		for i, c := range n.Content {
+			switch {
+			case n.Kind == yaml.SequenceNode:
+				below(c, append(slices.Clone(at), i))
+			case i%2 == 1:
+				inner := append(slices.Clone(at), n.Content[i-1].Value)
+				if f.offset(n.Content[i-1]) == offset {
+					found = inner
+				}
+				below(c, inner)
+			}
+		}
+	}
+	below(f.root, nil)
+	return found
+}

@@ -14,7 +14,9 @@ func TestEdits(t *testing.T) {
 		edit func(*File) (*File, error)
 		want string // lines that went and came
 	}{
-		{"a key is added to global", func(f *File) (*File, error) { return f.SetKey(Path{"global"}, "metric_name_validation_scheme", "legacy") },
+		{"a key is added to global", func(f *File) (*File, error) {
+			return f.SetKey(Path{"global"}, "metric_name_validation_scheme", "legacy")
+		},
 			"+  metric_name_validation_scheme: legacy\n"},
 		{"a key is written anew", func(f *File) (*File, error) {
 			return f.SetKey(Path{"global"}, "external_labels", map[string]string{"cluster": "on", "x": "$$"})

@@ -162,3 +162,31 @@ func (c *Checker) checkRemovedFlags() {
 		c.add(f)
 	}
 }
+
+// Get is the last value of a flag, and whether it is there: given, or told by the server with its default.
+func (f *Flags) Get(name string) (string, bool) {
+	if f == nil {
+		return "", false
+	}
+	_, there := f.values[name]
+	return f.value(name), there
+}
+
+// Names are the flags that are there, sorted.
+func (f *Flags) Names() []string {
+	if f == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(f.values))
+}
+
+// Values are all values of a flag that can be given more than once.
+func (f *Flags) Values(name string) []string {
+	if f == nil {
+		return nil
+	}
+	return f.values[name]
+}
+
+// Features are the names given to --enable-feature.
+func (f *Flags) Features() []string { return f.features() }

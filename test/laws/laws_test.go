@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 	"migration/config":   {},
 	"migration/proof":    {"migration/block"},
 	"migration/skew":     {},
+	"migration/target":   {"migration/config", "migration/skew", "migration/volume"},
 	"migration/transfer": {"certs", "migration/block"},
 	"migration/volume":   {},
 	"plane":              {"bundle", "certs", "charts"},
