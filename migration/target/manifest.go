@@ -117,7 +117,7 @@ func lines(indent int, text string) (string, error) {
 		}
 	}
 	var back string
-	if err := yaml.Unmarshal([]byte(b.String()), &back); err != nil || back != text || strings.HasPrefix(text, " ") {
+	if err := yaml.Unmarshal([]byte(b.String()+"\n"), &back); err != nil || back != text || strings.HasPrefix(text, " ") {
 		return toJSON(text)
 	}
 	return b.String(), nil
