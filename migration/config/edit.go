@@ -45,7 +45,7 @@ func (f *File) SetKey(at Path, key string, value any) (*File, error) {
 	if len(at) == 1 && f.emptyAt(at) {
 		return f.Set(name, map[string]any{key: value})
 	}
-	m, err := f.block(at, yaml.MappingNode)
+	m, err := f.holder(at, yaml.MappingNode)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -54,6 +54,9 @@ func (f *File) SetKey(at Path, key string, value any) (*File, error) {
 		with[key] = want
 		return with
 	}).(map[string]any)
+	if m.Style&yaml.FlowStyle != 0 {
+		return f.setInBraces(doing, m, key, value, wanted)
+	}
 	text, err := encode(map[string]any{key: value})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
@@ -63,6 +66,29 @@ func (f *File) SetKey(at Path, key string, value any) (*File, error) {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	edited, err := f.splice(from, to, f.fit(from, f.indented(text, m.Content[0].Column-1)), wanted)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return edited, nil
+}
+
+// setInBraces puts a new key first into a mapping that stands in braces.
+func (f *File) setInBraces(doing string, m *yaml.Node, key string, value any, wanted map[string]any) (*File, error) {
+	from := f.offset(m)
+	if keyOf(m, key) != nil || f.data[from] != '{' {
+		return nil, fmt.Errorf("%s: %w", doing, f.refuse(m.Line, "the mapping stands in braces; write it on lines of its own"))
+	}
+	var n yaml.Node
+	if err := n.Encode(map[string]any{key: value}); err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	n.Style = yaml.FlowStyle
+	text, err := encode(&n)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	inner := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "{"), "}")
+	edited, err := f.splice(from+1, from+1, inner+", ", wanted)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -189,6 +215,15 @@ func (f *File) emptyAt(at Path) bool {
 
 // block finds a mapping or list that stands on lines of its own.
 func (f *File) block(at Path, kind yaml.Kind) (*yaml.Node, error) {
+	n, err := f.holder(at, kind)
+	if err == nil && n.Style&yaml.FlowStyle != 0 {
+		return nil, f.refuse(n.Line, "%s stands in brackets; write it on lines of its own", at)
+	}
+	return n, err
+}
+
+// holder finds a mapping or list that is no alias.
+func (f *File) holder(at Path, kind yaml.Kind) (*yaml.Node, error) {
 	n := f.root
 	for i, step := range at {
 		if n = child(n, step); n == nil {
@@ -201,8 +236,6 @@ func (f *File) block(at Path, kind yaml.Kind) (*yaml.Node, error) {
 	switch {
 	case n.Kind != kind:
 		return nil, f.refuse(n.Line, "%s is something else than expected", at)
-	case n.Style&yaml.FlowStyle != 0:
-		return nil, f.refuse(n.Line, "%s stands in brackets; write it on lines of its own", at)
 	case n.Anchor != "" && kind == yaml.SequenceNode:
 		return nil, f.refuse(n.Line, "%s has the anchor &%s, and what uses it would change, too; write it out first", at, n.Anchor)
 	case len(n.Content) == 0:

@@ -86,6 +86,21 @@ func changed(before, after string) string {
 	return out.String()
 }
 
+func TestKeysComeFirstInBraces(t *testing.T) {
+	f := parse(t, "global: {a: 1} # x\nscrape_configs: [{job_name: a}, {job_name: b}]\n")
+	f, err := f.SetKey(Path{"global"}, "b", "x: {y, z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err = f.Append(Path{"scrape_configs", 1, "relabel_configs"}, map[string]any{"source_labels": []string{"a"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "global: {b: 'x: {y, z', a: 1} # x\nscrape_configs: [{job_name: a}, {relabel_configs: [{source_labels: [a]}], job_name: b}]\n"
+	if diff := cmp.Diff(want, string(f.Bytes())); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestEditsRefuse(t *testing.T) {
 	const text = `global: &g {scrape_interval: 15s}
 other: *g
@@ -109,7 +124,8 @@ y: *x
 		edit func(*File) (*File, error)
 		want string
 	}{
-		{"a mapping in braces", func(f *File) (*File, error) { return f.SetKey(Path{"global"}, "a", "b") }, "setting global.a: prometheus.yml:1: global stands in brackets"},
+		{"a key that stands in braces", func(f *File) (*File, error) { return f.SetKey(Path{"scrape_configs", 4}, "job_name", "b") }, "setting scrape_configs[4].job_name: prometheus.yml:13: the mapping stands in braces"},
+		{"braces with an anchor", func(f *File) (*File, error) { return f.SetKey(Path{"global"}, "a", "b") }, "setting global.a: prometheus.yml:1: the mapping stands in braces"},
 		{"an alias", func(f *File) (*File, error) { return f.Append(Path{"scrape_configs", 1, "relabel_configs"}, "x") },
 			"prometheus.yml:8: scrape_configs[1].relabel_configs is *common; write it out"},
 		{"a list that another job uses", func(f *File) (*File, error) { return f.Append(Path{"scrape_configs", 0, "relabel_configs"}, "x") },
@@ -119,7 +135,6 @@ y: *x
 		{"a list in brackets", func(f *File) (*File, error) { return f.Append(Path{"scrape_configs", 2, "relabel_configs"}, "x") },
 			"prometheus.yml:10: scrape_configs[2].relabel_configs stands in brackets"},
 		{"a job that is not there", func(f *File) (*File, error) { return f.SetKey(Path{"scrape_configs", 7}, "a", "b") }, "there is no scrape_configs[7]"},
-		{"a job in braces", func(f *File) (*File, error) { return f.SetKey(Path{"scrape_configs", 4}, "a", "b") }, "prometheus.yml:13: scrape_configs[4] stands in brackets"},
 		{"a text of several lines", func(f *File) (*File, error) { return f.SetText(Path{"scrape_configs", 3, "job_name"}, "x") }, "prometheus.yml:11: the text does not stand in one line"},
 		{"a key that is not there", func(f *File) (*File, error) { return f.Rename(Path{"global", "x"}, "y") }, "renaming global.x to y: prometheus.yml: there is no such key"},
 		{"a name that is there already", func(f *File) (*File, error) { return f.Rename(Path{"other"}, "global") }, "global stands in line 1 already"},

@@ -55,11 +55,7 @@ func ReadFlags(data []byte) (*Flags, error) {
 	} else if err := json.Unmarshal(data, &all); err != nil || len(all) == 0 {
 		return nil, errors.New("reading flags: want the answer of /api/v1/status/flags or a JSON list of arguments")
 	}
-	f := &Flags{values: map[string][]string{}, all: true}
-	for name, value := range all {
-		f.values[name] = []string{value}
-	}
-	return f, nil
+	return ToldFlags(all), nil
 }
 
 // value is the last value of a flag, empty where there is none.
@@ -190,3 +186,12 @@ func (f *Flags) Values(name string) []string {
 
 // Features are the names given to --enable-feature.
 func (f *Flags) Features() []string { return f.features() }
+
+// ToldFlags are flags as a server tells them: all that there are, with their defaults.
+func ToldFlags(all map[string]string) *Flags {
+	f := &Flags{values: map[string][]string{}, all: true}
+	for name, value := range all {
+		f.values[name] = []string{value}
+	}
+	return f
+}

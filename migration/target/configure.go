@@ -294,7 +294,7 @@ func (p *Plan) checkFiles() {
 	visit(p.Config.Node(), nil, func(n *yaml.Node, at config.Path) {
 		last, _ := at[len(at)-1].(string)
 		where := fmt.Sprintf("%s:%d", p.paths.config, n.Line)
-		list := len(at) > 1 && slices.Contains([]any{"rule_files", "scrape_config_files", "files"}, at[len(at)-2])
+		list := isFileList(at)
 		switch {
 		case n.Value == "":
 		case list && len(p.matching(n.Value)) == 0, strings.HasSuffix(last, "_file") && p.o.Source.Files[p.absolute(n.Value)] == nil:
@@ -331,3 +331,23 @@ func (p *Plan) checkJobs() {
 
 // jobs are the scrape jobs of the configuration as it is now.
 func (p *Plan) jobs() []*yaml.Node { return items(p.Config.Node(), "scrape_configs") }
+
+// Patterns are the files that a configuration reads beside itself and that are no secrets, as absolute patterns on the source, and
+// the folder that holds the configuration there.
+func Patterns(s Source) (dir string, patterns []string, err error) {
+	p := &Plan{Config: s.Config, o: Options{Source: s}}
+	if err := p.findPaths(); err != nil {
+		return "", nil, err
+	}
+	visit(s.Config.Node(), nil, func(n *yaml.Node, at config.Path) {
+		if n.Value != "" && isFileList(at) {
+			patterns = append(patterns, p.absolute(n.Value))
+		}
+	})
+	return p.paths.dir, patterns, nil
+}
+
+// isFileList says that an item at a path is a pattern of files.
+func isFileList(at config.Path) bool {
+	return len(at) > 1 && slices.Contains([]any{"rule_files", "scrape_config_files", "files"}, at[len(at)-2])
+}

@@ -53,6 +53,8 @@ func own() []string {
 		"config.auto-reload", "config.auto-reload-interval", "auto-gomemlimit.refresh-interval", "web.max-notifications-subscribers",
 		// Gone: what they meant is told by migration/skew where somebody gave them.
 		"alertmanager.timeout", "storage.tsdb.allow-overlapping-blocks", "storage.exemplars.exemplars-limit", "scrape.name-escaping-scheme",
+		// Debian's own: where its pages stand, and the lock the other way round.
+		"web.local-assets", "storage.tsdb.use-lockfile",
 		"web.remote-write-receiver.accepted-protobuf-messages", "web.search.max-limit", "version", "help", "write-documentation"}
 }
 

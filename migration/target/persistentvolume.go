@@ -19,8 +19,12 @@ func ReadVolume(data []byte) (*corev1.PersistentVolume, error) {
 	return &v, nil
 }
 
-// CheckVolume says whether the claim of a plan can get a volume that exists already, and what to do where it cannot.
-func (p *Plan) CheckVolume(v *corev1.PersistentVolume) []Finding {
+// CheckVolume adds to the findings whether the claim of a plan can get a volume that exists already, and what to do where it cannot.
+func (p *Plan) CheckVolume(v *corev1.PersistentVolume) {
+	p.Findings = append(p.Findings, p.overridden(p.judge(v))...)
+}
+
+func (p *Plan) judge(v *corev1.PersistentVolume) []Finding {
 	spec := p.o.Migration.Spec.Target.StatefulSet
 	namespace, claim := p.o.Migration.Namespace, spec.Name+"-data"
 	var all []Finding

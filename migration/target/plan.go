@@ -141,12 +141,18 @@ func New(o Options) (*Plan, error) {
 	}
 	p.planSize()
 	p.checkVersion()
-	for i := range p.Findings {
-		if p.Findings[i].Verdict == Refused && slices.Contains(o.Override, p.Findings[i].Rule) {
-			p.Findings[i].Verdict = Overridden
+	p.Findings = p.overridden(p.Findings)
+	return p, nil
+}
+
+// overridden lets pass what the user named.
+func (p *Plan) overridden(findings []Finding) []Finding {
+	for i := range findings {
+		if findings[i].Verdict == Refused && slices.Contains(p.o.Override, findings[i].Rule) {
+			findings[i].Verdict = Overridden
 		}
 	}
-	return p, nil
+	return findings
 }
 
 // Refusals are the findings that stop the plan.
