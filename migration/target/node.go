@@ -64,3 +64,13 @@ func visit(n *yaml.Node, at config.Path, call func(*yaml.Node, config.Path)) {
 		}
 	}
 }
+
+// keys are the names in a mapping, none for anything else.
+func keys(n *yaml.Node) []string {
+	var all []string
+	n = followed(n)
+	for i := 0; n != nil && n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		all = append(all, n.Content[i].Value)
+	}
+	return all
+}
