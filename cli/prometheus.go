@@ -25,6 +25,7 @@ func NewPrometheusCommand() *cobra.Command {
 		newPrometheusScrubCommand(),
 		newPrometheusShimCommand(),
 		newPrometheusSkewCommand(),
+		newPrometheusTargetCommand(),
 		newPrometheusVolumeCommand(),
 	)
 	return cmd

@@ -55,11 +55,7 @@ func ReadFlags(data []byte) (*Flags, error) {
 	} else if err := json.Unmarshal(data, &all); err != nil || len(all) == 0 {
 		return nil, errors.New("reading flags: want the answer of /api/v1/status/flags or a JSON list of arguments")
 	}
-	f := &Flags{values: map[string][]string{}, all: true}
-	for name, value := range all {
-		f.values[name] = []string{value}
-	}
-	return f, nil
+	return ToldFlags(all), nil
 }
 
 // value is the last value of a flag, empty where there is none.
@@ -161,4 +157,41 @@ func (c *Checker) checkRemovedFlags() {
 		}
 		c.add(f)
 	}
+}
+
+// Get is the last value of a flag, and whether it is there: given, or told by the server with its default.
+func (f *Flags) Get(name string) (string, bool) {
+	if f == nil {
+		return "", false
+	}
+	_, there := f.values[name]
+	return f.value(name), there
+}
+
+// Names are the flags that are there, sorted.
+func (f *Flags) Names() []string {
+	if f == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(f.values))
+}
+
+// Values are all values of a flag that can be given more than once.
+func (f *Flags) Values(name string) []string {
+	if f == nil {
+		return nil
+	}
+	return f.values[name]
+}
+
+// Features are the names given to --enable-feature.
+func (f *Flags) Features() []string { return f.features() }
+
+// ToldFlags are flags as a server tells them: all that there are, with their defaults.
+func ToldFlags(all map[string]string) *Flags {
+	f := &Flags{values: map[string][]string{}, all: true}
+	for name, value := range all {
+		f.values[name] = []string{value}
+	}
+	return f
 }

@@ -51,9 +51,9 @@ type Need struct {
 	HeadBytes int64
 }
 
-// total is what must fit, with a fifth to spare: size retention above 80 % of a volume has no room for a compaction
+// Total is what must fit, with a fifth to spare: size retention above 80 % of a volume has no room for a compaction
 // (https://prometheus.io/docs/prometheus/latest/storage/#right-sizing-retention-size).
-func (n Need) total() int64 { return (n.Bytes + n.LargestBlockBytes + n.HeadBytes) / 10 * 12 }
+func (n Need) Total() int64 { return (n.Bytes + n.LargestBlockBytes + n.HeadBytes) / 10 * 12 }
 
 // Finding is the judgement of one rule.
 type Finding struct {
@@ -168,7 +168,7 @@ func able(r *Report, rule, fix string, names ...string) Finding {
 
 func capacity(r *Report, need Need) Finding {
 	f := Finding{Rule: RuleCapacity, Verdict: Fine}
-	free, total := r.FileSystem.FreeBytes, need.total()
+	free, total := r.FileSystem.FreeBytes, need.Total()
 	f.Says = fmt.Sprintf("%d MiB are free; the need was not said", free>>20)
 	if total == 0 {
 		return f

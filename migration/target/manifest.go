@@ -1,0 +1,234 @@
+package target
+
+import (
+	"bytes"
+	_ "embed" // for the template
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"text/template"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+)
+
+//go:embed template.yaml
+var ownTemplate string
+
+// Template is the template that manifests come from unless the user has another one.
+func Template() string { return ownTemplate }
+
+// maxObject is what a ConfigMap or Secret can hold (k8s.io/api/core/v1, MaxSecretSize); etcd takes little more with all around it.
+const maxObject = corev1.MaxSecretSize
+
+// Labels of everything that a plan writes.
+const (
+	labelName      = "app.kubernetes.io/name"
+	labelInstance  = "app.kubernetes.io/instance"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	manager        = "slipway"
+)
+
+// file is an entry of the ConfigMap of files.
+type file struct{ Key, Path, Text string }
+
+// values are what the template can use.
+type values struct {
+	Name, Namespace, Image, WorkingDir                   string
+	Labels, Selector, SliceLabels                        map[string]string
+	ConfigKind, ConfigName, ConfigKey, ConfigDir, Config string
+	FilesName                                            string
+	Files                                                []file
+	ClaimName, VolumeName, ClassName, Size               string
+	PodServiceName, SliceName, AddressType               string
+	ServiceType                                          corev1.ServiceType
+	Port, NodePort, SourcePort                           int32
+	SourceAddress, DataDir                               string
+	Args                                                 []string
+	ReadyPath, HealthyPath                               string
+	PodSecurity                                          *corev1.PodSecurityContext
+	ContainerSecurity                                    *corev1.SecurityContext
+	Resources                                            corev1.ResourceRequirements
+	ShimImage                                            string
+	ShimArgs                                             []string
+}
+
+// Manifests are the objects of a plan.
+type Manifests struct {
+	// YAML is what the template gave, comments included. It may hold secrets.
+	YAML []byte
+	// Objects are the same as the types of Kubernetes.
+	Objects []runtime.Object
+}
+
+// Manifests fills a template, the own one if it is empty, and reads the result strictly. A plan with refusals has none.
+func (p *Plan) Manifests(text string) (*Manifests, error) {
+	if refused := p.Refusals(); len(refused) > 0 {
+		return nil, fmt.Errorf("writing manifests: the plan is refused by %s: %s", refused[0].Rule, refused[0].Says)
+	}
+	if text == "" {
+		text = ownTemplate
+	}
+	v, err := p.values()
+	if err != nil {
+		return nil, fmt.Errorf("writing manifests: %w", err)
+	}
+	t, err := template.New("template").Option("missingkey=error").Funcs(template.FuncMap{"json": toJSON, "lines": lines}).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the template: %w", err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, v); err != nil {
+		return nil, fmt.Errorf("filling the template: %w", err)
+	}
+	objects, err := Decode(out.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("reading what the template gave: %w", err)
+	}
+	m := &Manifests{YAML: out.Bytes(), Objects: objects}
+	return m, p.check(m, v)
+}
+
+// toJSON writes what YAML reads as the same value, in one line.
+func toJSON(v any) (string, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return strings.TrimSuffix(b.String(), "\n"), err
+}
+
+// lines writes text as lines that people can read, indented below their key, where YAML gives the same text back; else as JSON.
+func lines(indent int, text string) (string, error) {
+	style := map[bool]string{true: "|", false: "|-"}[strings.HasSuffix(text, "\n")]
+	var b strings.Builder
+	b.WriteString(style)
+	for line := range strings.Lines(text) {
+		b.WriteString("\n")
+		if line = strings.TrimSuffix(line, "\n"); line != "" {
+			b.WriteString(strings.Repeat(" ", indent) + line)
+		}
+	}
+	var back string
+	if err := yaml.Unmarshal([]byte(b.String()+"\n"), &back); err != nil || back != text || strings.HasPrefix(text, " ") {
+		return toJSON(text)
+	}
+	return b.String(), nil
+}
+
+func (p *Plan) values() (*values, error) {
+	m := p.o.Migration
+	spec := m.Spec.Target.StatefulSet
+	address, err := m.Spec.Source.address()
+	if err != nil {
+		return nil, err
+	}
+	selector := map[string]string{labelName: "prometheus", labelInstance: spec.Name}
+	labels := maps.Clone(selector)
+	labels[labelManagedBy] = manager
+	v := &values{
+		Name: spec.Name, Namespace: m.Namespace, Image: spec.Image, WorkingDir: p.paths.work,
+		Labels: labels, Selector: selector,
+		SliceLabels: map[string]string{discoveryv1.LabelServiceName: spec.Name, discoveryv1.LabelManagedBy: manager + ".dev"},
+		ConfigKind:  "ConfigMap", ConfigName: spec.ConfigMapName, ConfigKey: path.Base(p.paths.config), ConfigDir: p.paths.dir, Config: string(p.Config.Bytes()),
+		ClaimName: spec.Name + "-data", VolumeName: spec.Storage.VolumeName, ClassName: spec.Storage.ClassName, Size: ptr.To(p.Size()).String(),
+		PodServiceName: spec.Name + "-pod", SliceName: spec.Name + "-slipway", AddressType: string(discoveryv1.AddressTypeIPv4),
+		ServiceType: spec.Service.Type, Port: p.port, NodePort: spec.Service.NodePort, SourcePort: m.Spec.Source.port(), SourceAddress: address.String(),
+		DataDir: DataDir, Args: p.Args, ReadyPath: p.prefix + "/-/ready", HealthyPath: p.prefix + "/-/healthy",
+		PodSecurity: podSecurity(spec.SecurityContext), ContainerSecurity: containerSecurity(), Resources: spec.Resources,
+	}
+	if address.Is6() {
+		v.AddressType = string(discoveryv1.AddressTypeIPv6)
+	}
+	if len(p.Config.Secrets()) > 0 {
+		v.ConfigKind = "Secret"
+	}
+	if v.ConfigName == "" {
+		v.ConfigName = spec.Name
+	}
+	v.FilesName = v.ConfigName + "-files"
+	if v.ServiceType == "" {
+		v.ServiceType = corev1.ServiceTypeClusterIP
+	}
+	if p.Stage != Final {
+		v.ShimImage, v.ShimArgs = spec.Shim.Image, spec.Shim.Args
+	}
+	if len(v.Config) > maxObject {
+		return nil, fmt.Errorf("the configuration has %d bytes, a %s holds %d; move jobs into files of scrape_config_files", len(v.Config), v.ConfigKind, maxObject)
+	}
+	v.Files, err = p.files()
+	return v, err
+}
+
+// files are those of the source that stand below the configuration's folder.
+func (p *Plan) files() ([]file, error) {
+	var all []file
+	total, keys := 0, map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(p.o.Source.Files)) {
+		inner, below := strings.CutPrefix(name, p.paths.dir+"/")
+		if !below {
+			return nil, fmt.Errorf("%s stands outside of %s, and its path has to stay: mount it in the template, and leave it out here", name, p.paths.dir)
+		}
+		text := p.o.Source.Files[name]
+		if !utf8.Valid(text) {
+			return nil, fmt.Errorf("%s is no UTF-8 text", name)
+		}
+		key := strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+				return r
+			}
+			return '_'
+		}, inner)
+		if other, taken := keys[key]; taken {
+			return nil, fmt.Errorf("%s and %s would have the same key %s in a ConfigMap; rename one of them", other, name, key)
+		}
+		keys[key] = name
+		total += len(key) + len(text)
+		all = append(all, file{key, inner, string(text)})
+	}
+	if total > maxObject {
+		return nil, fmt.Errorf("rule files and files of targets have %d bytes, a ConfigMap holds %d; leave some out and mount them in the template", total, maxObject)
+	}
+	return all, nil
+}
+
+// podSecurity fulfils the restricted standard of pod security; what the user says counts. The group of the volume is changed at its
+// root alone: going through months of blocks at each start takes minutes.
+func podSecurity(asked *corev1.PodSecurityContext) *corev1.PodSecurityContext {
+	s := &corev1.PodSecurityContext{}
+	if asked != nil {
+		s = asked.DeepCopy()
+	}
+	set := func(field **int64, value int64) {
+		if *field == nil {
+			*field = &value
+		}
+	}
+	set(&s.RunAsUser, 65534)
+	set(&s.RunAsGroup, *s.RunAsUser)
+	set(&s.FSGroup, *s.RunAsGroup)
+	if s.RunAsNonRoot == nil {
+		s.RunAsNonRoot = ptr.To(true)
+	}
+	if s.FSGroupChangePolicy == nil {
+		s.FSGroupChangePolicy = ptr.To(corev1.FSGroupChangeOnRootMismatch)
+	}
+	if s.SeccompProfile == nil {
+		s.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
+	}
+	return s
+}
+
+func containerSecurity() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+}

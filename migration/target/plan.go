@@ -1,0 +1,229 @@
+package target
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/slipway-dev/slipway/migration/config"
+	"github.com/slipway-dev/slipway/migration/skew"
+	"github.com/slipway-dev/slipway/migration/volume"
+)
+
+// Stage is how far the move is; the configuration of the target follows it.
+type Stage string
+
+// The stages.
+const (
+	// Bridge is from the first start to the cutover: no alerts, no remote write, the past is read from the source.
+	Bridge Stage = "Bridge"
+	// CutOver is from the cutover to the end of the observation: alerts and remote write are on, the past can still be read from the source.
+	CutOver Stage = "CutOver"
+	// Final is when the source is no longer needed.
+	Final Stage = "Final"
+)
+
+// Source is what the old server is.
+type Source struct {
+	Version skew.Version
+	// Flags are its command line; nil when it is not known.
+	Flags *skew.Flags
+	// WorkingDir is where it was started: relative paths begin there. Empty when it is not known.
+	WorkingDir string
+	Config     *config.File
+	// Files are rule files, files of targets and of jobs, by their absolute path on the source.
+	Files map[string][]byte
+	// Need is what its data takes; zero when it is not known.
+	Need volume.Need
+}
+
+// Options are all that a plan follows from.
+type Options struct {
+	Source    Source
+	Migration *Migration
+	// Stage is Bridge by default.
+	Stage Stage
+	// Override names findings that do not refuse.
+	Override []string
+}
+
+// Change is a difference between the old server and the new one, made on purpose.
+type Change struct {
+	Name string `json:"name"`
+	// Where is a flag, or a place in the configuration.
+	Where string `json:"where"`
+	What  string `json:"what"`
+	Why   string `json:"why"`
+}
+
+// Verdict says what a finding does to a plan.
+type Verdict string
+
+// Verdicts, the worst last.
+const (
+	Look       Verdict = "Look"
+	Overridden Verdict = "Overridden"
+	Refused    Verdict = "Refused"
+)
+
+// Finding is something that the plan cannot mend.
+type Finding struct {
+	Rule    string  `json:"rule"`
+	Verdict Verdict `json:"verdict"`
+	// Where is a file with its line, a flag, or a field of the spec.
+	Where string `json:"where,omitempty"`
+	Says  string `json:"says"`
+	Fix   string `json:"fix"`
+}
+
+// The names of findings; those of migration/skew come beside them.
+const (
+	RuleRetention      = "retention"
+	RuleRetentionSize  = "retention-by-size"
+	RuleCapacity       = "capacity"
+	RuleFileNeeded     = "file-needed"
+	RuleLoopback       = "loopback-target"
+	RuleKubernetes     = "kubernetes-discovery"
+	RuleWebConfig      = "web-config"
+	RuleUnknownFlag    = "unknown-flag"
+	RuleJobFiles       = "jobs-in-other-files"
+	RuleFlagsUnknown   = "flags-unknown"
+	RuleOwnRemoteRead  = "own-remote-read"
+	RuleOldTarget      = "target-version"
+	RuleVolumeReleased = "volume-released"
+	RuleVolume         = "volume"
+)
+
+// Plan is what the new server is to be.
+type Plan struct {
+	Version skew.Version
+	Stage   Stage
+	// Config is the configuration; its name is the path that it has on both servers.
+	Config *config.File
+	// Args are the command line in full.
+	Args     []string
+	Changes  []Change
+	Findings []Finding
+
+	o       Options
+	paths   paths
+	port    int32
+	prefix  string // of the web routes, for probes
+	storage string
+}
+
+// DataDir is where the volume is mounted.
+const DataDir = "/prometheus"
+
+// New plans a StatefulSet. The configuration has to be the file itself: one that a server told has its secrets masked.
+func New(o Options) (*Plan, error) {
+	spec := o.Migration.Spec.Target.StatefulSet
+	if spec == nil {
+		return nil, fmt.Errorf("planning the target: target.statefulSet is not there")
+	}
+	version, err := spec.version()
+	if err != nil {
+		return nil, err
+	}
+	if o.Stage == "" {
+		o.Stage = Bridge
+	}
+	p := &Plan{Version: version, Stage: o.Stage, o: o, storage: DataDir}
+	if err := p.findPaths(); err != nil {
+		return nil, err
+	}
+	if err := p.planFlags(); err != nil {
+		return nil, err
+	}
+	if err := p.planConfig(); err != nil {
+		return nil, err
+	}
+	p.planSize()
+	p.checkVersion()
+	p.Findings = p.overridden(p.Findings)
+	return p, nil
+}
+
+// overridden lets pass what the user named.
+func (p *Plan) overridden(findings []Finding) []Finding {
+	for i := range findings {
+		if findings[i].Verdict == Refused && slices.Contains(p.o.Override, findings[i].Rule) {
+			findings[i].Verdict = Overridden
+		}
+	}
+	return findings
+}
+
+// Refusals are the findings that stop the plan.
+func (p *Plan) Refusals() []Finding {
+	var all []Finding
+	for _, f := range p.Findings {
+		if f.Verdict == Refused {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func (p *Plan) changed(name, where, what, why string) {
+	p.Changes = append(p.Changes, Change{name, where, what, why})
+}
+
+func (p *Plan) found(rule string, v Verdict, where, says, fix string) {
+	p.Findings = append(p.Findings, Finding{rule, v, where, says, fix})
+}
+
+// safe is the first release in which the known losses of imported and of own data are mended.
+func safe() skew.Version { return skew.Version{Major: 3, Minor: 16} }
+
+// checkVersion: changelog of 3.14.0 (#19016) and of 3.16.0 (#19737).
+func (p *Plan) checkVersion() {
+	if p.Version.Before(safe()) {
+		p.found(RuleOldTarget, Refused, "target.statefulSet.image",
+			fmt.Sprintf("Prometheus %v can lose samples of its write-ahead log and of out-of-order data at a restart (mended in 3.14.0, prometheus#19016, and in 3.16.0, prometheus#19737)", p.Version),
+			"use 3.16.0 or later, or let it pass by this rule's name")
+	}
+}
+
+// paths are where files of the source stand; they are the same on the target, since the time at which a rule group is evaluated
+// follows from the path of its file (rules/group.go, GroupKey and EvalTimestamp).
+type paths struct {
+	config string // absolute
+	flag   string // as the flag says it
+	dir    string // of the configuration
+	work   string // working directory, where the flag is relative
+}
+
+func (p *Plan) findPaths() error {
+	flag, given := p.o.Source.Flags.Get("config.file")
+	if !given || flag == "" {
+		flag = "/etc/prometheus/prometheus.yml"
+		if p.o.Source.Flags != nil {
+			flag = "prometheus.yml" // the default of --config.file
+		}
+	}
+	p.paths = paths{config: path.Clean(flag), flag: flag}
+	if !path.IsAbs(flag) {
+		if !path.IsAbs(p.o.Source.WorkingDir) {
+			return fmt.Errorf("planning the target: the source's --config.file=%s is relative, and its working directory is not known: "+
+				"/api/v1/status/runtimeinfo tells it as CWD", flag)
+		}
+		p.paths.work = p.o.Source.WorkingDir
+		p.paths.config = path.Join(p.paths.work, flag)
+	}
+	p.paths.dir = path.Dir(p.paths.config)
+	if p.paths.dir == "/" || p.paths.dir == DataDir || strings.HasPrefix(DataDir+"/", p.paths.dir+"/") || strings.HasPrefix(p.paths.dir, DataDir+"/") {
+		return fmt.Errorf("planning the target: the source's configuration stands in %s, where a pod cannot have a volume of its own beside %s; "+
+			"move it to a folder such as /etc/prometheus on the source first", p.paths.dir, DataDir)
+	}
+	return nil
+}
+
+// absolute is a path of the configuration on the source: relative ones begin at the configuration's folder.
+func (p *Plan) absolute(name string) string {
+	if path.IsAbs(name) {
+		return path.Clean(name)
+	}
+	return path.Join(p.paths.dir, name)
+}
