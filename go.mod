@@ -3,6 +3,7 @@ module github.com/slipway-dev/slipway
 go 1.26.7
 
 require (
+	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/evanphx/json-patch/v5 v5.9.11
 	github.com/go-logr/logr v1.4.4
 	github.com/golang/snappy v1.0.0

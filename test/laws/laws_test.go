@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"bundle":             {},
 	"lab":                {},
 	"migration/block":    {},
+	"migration/config":   {},
 	"migration/proof":    {"migration/block", "migration/server"},
 	"migration/server":   {},
 	"migration/skew":     {},
