@@ -16,7 +16,8 @@ func NewPrometheusCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(),
-		newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand())
+		newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand(),
+		newPrometheusCutoverCommand(), newPrometheusRollbackCommand(), newPrometheusFinalizeCommand())
 	return cmd
 }
 

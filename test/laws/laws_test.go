@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"lab":                {},
 	"migration/block":    {},
 	"migration/config":   {},
+	"migration/cutover":  {"migration/config", "migration/server"},
 	"migration/proof":    {"migration/block", "migration/server"},
 	"migration/server":   {},
 	"migration/skew":     {},
