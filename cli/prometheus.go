@@ -18,10 +18,13 @@ func NewPrometheusCommand() *cobra.Command {
 	cmd.AddCommand(
 		newPrometheusAgentCommand(),
 		newPrometheusBlocksCommand(),
+		newPrometheusCutoverCommand(),
+		newPrometheusFinalizeCommand(),
 		newPrometheusPlanCommand(),
 		newPrometheusPreflightCommand(),
 		newPrometheusProofCommand(),
 		newPrometheusPullCommand(),
+		newPrometheusRollbackCommand(),
 		newPrometheusScrubCommand(),
 		newPrometheusShimCommand(),
 		newPrometheusSkewCommand(),

@@ -59,6 +59,9 @@ func Start(t testing.TB, p Prometheus) *Server {
 	return s
 }
 
+// ConfigFile is the path of its configuration.
+func (s *Server) ConfigFile() string { return s.config }
+
 func (s *Server) write(config string) {
 	s.t.Helper()
 	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {

@@ -45,6 +45,7 @@ var rooms = map[string][]string{
 	"migration/proof":    {"migration/block", "migration/server"},
 	"migration/server":   {},
 	"migration/shim":     {"migration/block", "migration/server", "migration/transfer"},
+	"migration/cutover":  {"migration/config", "migration/server"},
 	"migration/skew":     {},
 	"migration/survey":   {"migration/server", "migration/skew"},
 	"migration/target":   {"migration/config", "migration/skew", "migration/volume"},
