@@ -46,7 +46,8 @@ With --listen unix:PATH no certificates are needed: only the user of the socket 
 	f.Var(&o.keepFree, "keep-free", "drop the pin when less is free, as in 10GiB")
 	f.Var(&o.ceiling, "ceiling", "most bytes per second, as in 50MiB; 0: none")
 	f.Float64Var(&o.Budget.LatencyPercent, "latency-budget", 20, "percent by which the server's query may become slower")
-	f.StringVar(&o.ServerURL, "server", "", "address of the running server, as in http://127.0.0.1:9090")
+	f.StringVar(&o.Server.URL, "server", "", "address of the running server, as in http://127.0.0.1:9090")
+	serverFlags(f, "server-", " of the running server", &o.Server)
 	f.StringVar(&o.Query, "query", "count(up)", "PromQL that is asked there once a second")
 	// It fails for a flag that does not exist only.
 	_ = cmd.MarkFlagRequired("listen")

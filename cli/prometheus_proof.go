@@ -15,11 +15,12 @@ import (
 
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/server"
 	"github.com/spf13/cobra"
 )
 
 type proofOptions struct {
-	source, target             proof.ServerOptions
+	source, target             server.Options
 	sourceBlocks, targetBlocks string
 	dashboards                 string
 	seam, from, to             string
@@ -59,15 +60,12 @@ func (o *proofOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	for _, side := range []struct {
 		name   string
-		server *proof.ServerOptions
+		server *server.Options
 	}{{"source", &o.source}, {"target", &o.target}} {
 		s, of := side.server, " of the "+side.name
 		s.Name = side.name
 		f.StringVar(&s.URL, side.name, "", "address"+of)
-		f.StringVar(&s.User, side.name+"-user", "", "user for basic authentication"+of)
-		f.StringVar(&s.PasswordFile, side.name+"-password-file", "", "file with the password"+of)
-		f.StringVar(&s.TokenFile, side.name+"-token-file", "", "file with a bearer token"+of)
-		f.StringVar(&s.CAFile, side.name+"-ca-file", "", "file with the authorities of the certificate"+of)
+		serverFlags(f, side.name+"-", of, s)
 		f.DurationVar(&s.Timeout, side.name+"-timeout", time.Minute, "longest wait for one answer"+of)
 		f.DurationVar(&s.Pause, side.name+"-pause", 10*time.Millisecond, "pause after each answer"+of)
 		f.DurationVar(&s.LatencyBudget, side.name+"-latency-budget", 2*time.Second, "an answer that takes longer is followed by a pause as long as the excess"+of)

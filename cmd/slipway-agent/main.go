@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/slipway-dev/slipway/migration/server"
 	"github.com/slipway-dev/slipway/migration/transfer"
 )
 
@@ -81,6 +82,15 @@ func parse(flags *flag.FlagSet, errs io.Writer, args []string, required ...strin
 	return nil
 }
 
+// serverFlags adds the flags that say where a server is and how it is reached.
+func serverFlags(flags *flag.FlagSet, name, usage string, o *server.Options) {
+	flags.StringVar(&o.URL, name, "", usage)
+	flags.StringVar(&o.User, name+"-user", "", "user for basic authentication there")
+	flags.StringVar(&o.PasswordFile, name+"-password-file", "", "file with the password")
+	flags.StringVar(&o.TokenFile, name+"-token-file", "", "file with a bearer token for it")
+	flags.StringVar(&o.CAFile, name+"-ca-file", "", "file with the authorities of its certificate")
+}
+
 func source(ctx context.Context, args []string, errs io.Writer) error {
 	var o transfer.SourceOptions
 	flags := flag.NewFlagSet("slipway-agent source", flag.ContinueOnError)
@@ -92,7 +102,7 @@ func source(ctx context.Context, args []string, errs io.Writer) error {
 	flags.Uint64Var(&o.Local.KeepFree, "keep-free", 1<<30, "bytes that must stay free; with less the pin is dropped")
 	flags.Int64Var(&o.Budget.Ceiling, "ceiling", 0, "most bytes per second; 0: none")
 	flags.Float64Var(&o.Budget.LatencyPercent, "latency-budget", 20, "percent by which the server's query may be slower than idle")
-	flags.StringVar(&o.ServerURL, "server", "", "address of the server, whose query latency holds the transfer")
+	serverFlags(flags, "server", "address of the server, whose query latency holds the transfer", &o.Server)
 	flags.StringVar(&o.Query, "query", "", "PromQL that is asked there (default: count(up))")
 	if err := parse(flags, errs, args, "data", "listen"); err != nil {
 		return err
@@ -110,7 +120,7 @@ func target(ctx context.Context, args []string, out, errs io.Writer) error {
 	flags.StringVar(&o.To, "to", "", "data directory")
 	flags.StringVar(&o.Credentials, "credentials", "", "folder target of slipway prometheus agent init")
 	flags.BoolVar(&o.Still, "still", false, "no server runs in the directory -from: pin nothing")
-	flags.StringVar(&o.SourceServerURL, "source-server", "", "address of the server that runs in the directory -from; reads slow down when its queries do")
+	serverFlags(flags, "source-server", "address of the server that runs in the directory -from; reads slow down when its queries do", &o.SourceServer)
 	flags.StringVar(&only, "blocks", "", "names of blocks, with commas (default: all)")
 	flags.StringVar(&o.Pull.Seed, "seed", "", "data directory that may hold a part of the same")
 	flags.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")
@@ -118,7 +128,7 @@ func target(ctx context.Context, args []string, out, errs io.Writer) error {
 	flags.DurationVar(&o.Pull.Patience, "patience", 10*time.Minute, "how long the source may be silent")
 	flags.Int64Var(&o.Ceiling, "ceiling", 0, "most bytes per second; 0: none")
 	flags.BoolVar(&o.Install, "install", false, "install what was pulled")
-	flags.StringVar(&o.ServerURL, "server", "", "address of the server that runs in -to")
+	serverFlags(flags, "server", "address of the server that runs in -to", &o.Server)
 	flags.BoolVar(&o.KeepPin, "keep-pin", false, "leave the blocks pinned on the source")
 	if err := parse(flags, errs, args, "from", "to"); err != nil {
 		return err

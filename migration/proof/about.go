@@ -1,18 +1,15 @@
 package proof
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // Side is what a server says about itself.
@@ -38,29 +35,23 @@ type Side struct {
 // beforeBuildinfo is the version of a server that has no API to tell it.
 const beforeBuildinfo = "2 (before 2.14)"
 
-// absent says that a server does not know what it was asked for, being too old.
-func absent(err error) bool {
-	var status *StatusError
-	return errors.As(err, &status) && status.Code == http.StatusNotFound
-}
-
 // Identify asks the server for all of Side, and remembers its external labels for Read. It comes before every other question.
 func (s *Server) Identify(ctx context.Context) (*Side, error) {
-	side := &Side{Name: s.name, URL: s.URL()}
+	side := &Side{Name: s.Name(), URL: s.URL()}
 	build := struct{ Version string }{Version: beforeBuildinfo}
-	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/buildinfo", nil, into(&build)); err != nil && !absent(err) {
+	if _, err := s.Call(ctx, http.MethodGet, "/api/v1/status/buildinfo", nil, server.Into(&build)); err != nil && !server.IsAbsent(err) {
 		return nil, err
 	}
-	side.Version = clip(build.Version, 80)
+	side.Version = server.Clip(build.Version, 80)
 	var flags map[string]string
-	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/flags", nil, into(&flags)); err != nil {
+	if _, err := s.Call(ctx, http.MethodGet, "/api/v1/status/flags", nil, server.Into(&flags)); err != nil {
 		return nil, err
 	}
-	side.Retention = clip(flags["storage.tsdb.retention.time"], 40)
+	side.Retention = server.Clip(flags["storage.tsdb.retention.time"], 40)
 	var tsdb struct {
 		HeadStats struct{ NumSeries uint64 } `json:"headStats"`
 	}
-	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/tsdb", nil, into(&tsdb)); err != nil && !absent(err) {
+	if _, err := s.Call(ctx, http.MethodGet, "/api/v1/status/tsdb", nil, server.Into(&tsdb)); err != nil && !server.IsAbsent(err) {
 		return nil, err
 	}
 	side.Series = tsdb.HeadStats.NumSeries
@@ -73,7 +64,7 @@ func (s *Server) Identify(ctx context.Context) (*Side, error) {
 // readConfig keeps two things of the configuration; nothing else of it leaves this function.
 func (s *Server) readConfig(ctx context.Context, side *Side) error {
 	var data struct{ YAML string }
-	if _, err := s.call(ctx, http.MethodGet, "/api/v1/status/config", nil, into(&data)); err != nil {
+	if _, err := s.Call(ctx, http.MethodGet, "/api/v1/status/config", nil, server.Into(&data)); err != nil {
 		return err
 	}
 	var config struct {
@@ -83,7 +74,7 @@ func (s *Server) readConfig(ctx context.Context, side *Side) error {
 		RemoteRead []any `yaml:"remote_read"`
 	}
 	if err := yaml.Unmarshal([]byte(data.YAML), &config); err != nil {
-		return fmt.Errorf("reading the configuration of the %s: it is no YAML", s.name)
+		return fmt.Errorf("reading the configuration of the %s: it is no YAML", s.Name())
 	}
 	side.ExternalLabels, side.RemoteRead = config.Global.ExternalLabels, len(config.RemoteRead) > 0
 	s.external = labels.FromMap(side.ExternalLabels)
@@ -91,47 +82,14 @@ func (s *Server) readConfig(ctx context.Context, side *Side) error {
 }
 
 func (s *Server) readMetrics(ctx context.Context, side *Side) error {
-	want := map[string]float64{}
-	for _, name := range []string{"prometheus_tsdb_blocks_loaded", "prometheus_tsdb_lowest_timestamp", "prometheus_tsdb_head_min_time", "prometheus_tsdb_head_max_time"} {
-		want[name] = 0
+	m, err := s.Client.Metrics(ctx, server.Wanted{Required: []string{
+		"prometheus_tsdb_blocks_loaded", "prometheus_tsdb_lowest_timestamp", "prometheus_tsdb_head_min_time", "prometheus_tsdb_head_max_time",
+	}})
+	if err != nil {
+		return err
 	}
-	err := s.ask(ctx, http.MethodGet, "/metrics", http.Header{"Accept": {"text/plain; version=0.0.4"}}, nil, func(res *http.Response, body io.Reader) error {
-		if res.StatusCode != http.StatusOK {
-			return statusError(res.StatusCode, body)
-		}
-		return scanMetrics(body, want)
-	})
-	side.Blocks, side.Lowest = int(want["prometheus_tsdb_blocks_loaded"]), int64(want["prometheus_tsdb_lowest_timestamp"])
-	side.HeadMin, side.HeadMax = int64(want["prometheus_tsdb_head_min_time"]), int64(want["prometheus_tsdb_head_max_time"])
-	return err
-}
-
-// scanMetrics fills in the values of metrics without labels; one that is not there is an error.
-func scanMetrics(body io.Reader, want map[string]float64) error {
-	missing := len(want)
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		name, text, _ := strings.Cut(lines.Text(), " ")
-		if _, ok := want[name]; !ok {
-			continue
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil {
-			return fmt.Errorf("%s is %q: %w", name, clip(text, 40), ErrBroken)
-		}
-		want[name] = v
-		missing--
-	}
-	if err := lines.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			err = ErrTooLarge
-		}
-		return fmt.Errorf("reading lines: %w", err)
-	}
-	if missing > 0 {
-		return fmt.Errorf("%d of %d metrics about the storage are missing (is this Prometheus itself?): %w", missing, len(want), ErrBroken)
-	}
+	of := func(name string) int64 { return server.Int(m["prometheus_tsdb_"+name]) }
+	side.Blocks, side.Lowest, side.HeadMin, side.HeadMax = int(of("blocks_loaded")), of("lowest_timestamp"), of("head_min_time"), of("head_max_time")
 	return nil
 }
 
@@ -146,7 +104,7 @@ func (s *Server) Rules(ctx context.Context) ([]Rule, error) {
 			Rules []struct{ Name, Query string }
 		}
 	}
-	if _, err := s.call(ctx, http.MethodGet, "/api/v1/rules", url.Values{}, into(&data)); err != nil {
+	if _, err := s.Call(ctx, http.MethodGet, "/api/v1/rules", url.Values{}, server.Into(&data)); err != nil {
 		return nil, err
 	}
 	var rules []Rule

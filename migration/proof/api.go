@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -16,151 +14,15 @@ import (
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
-
-// envelope is what stands around the data of every JSON answer.
-type envelope struct {
-	Status   string   `json:"status"`
-	Error    string   `json:"error"`
-	Warnings []string `json:"warnings"`
-	Infos    []string `json:"infos"`
-}
-
-// engineWarning begins a warning about the query itself (util/annotations); it does not say that the answer is partial.
-const engineWarning = "PromQL warning: "
-
-// call asks for JSON and hands the data to decode, as it comes. A warning is an error: the answer may be partial.
-func (s *Server) call(ctx context.Context, method, path string, params url.Values, decode func(*json.Decoder) error) (infos []string, err error) {
-	var header http.Header
-	var body []byte
-	if method == http.MethodPost {
-		header, body = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte(params.Encode())
-	} else if len(params) > 0 {
-		path += "?" + params.Encode()
-	}
-	err = s.ask(ctx, method, path, header, body, func(res *http.Response, body io.Reader) error {
-		if res.StatusCode != http.StatusOK {
-			return statusError(res.StatusCode, body)
-		}
-		env, err := decodeEnvelope(json.NewDecoder(body), decode)
-		switch {
-		case err != nil:
-			return err
-		case env.Status != "success":
-			return fmt.Errorf("its status is %q: %s: %w", clip(env.Status, 40), clip(env.Error, 200), ErrBroken)
-		}
-		infos = env.Infos
-		for _, w := range env.Warnings {
-			if !strings.HasPrefix(w, engineWarning) {
-				return &WarningError{Warnings: env.Warnings}
-			}
-			infos = append(infos, w)
-		}
-		return nil
-	})
-	return infos, err
-}
-
-// statusError takes the error out of an answer that says no.
-func statusError(code int, body io.Reader) error {
-	text, _ := io.ReadAll(io.LimitReader(body, 4096)) // what cannot be read of a refusal is left out
-	var env envelope
-	if json.Unmarshal(text, &env) == nil && env.Error != "" {
-		return &StatusError{Code: code, Text: clip(env.Error, 300)}
-	}
-	return &StatusError{Code: code, Text: clip(strings.TrimSpace(string(text)), 200)}
-}
-
-func decodeEnvelope(d *json.Decoder, decode func(*json.Decoder) error) (envelope, error) {
-	var env envelope
-	if err := expect(d, '{'); err != nil {
-		return env, err
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return env, broken(err)
-		}
-		into := any(new(json.RawMessage))
-		switch key {
-		case "data":
-			if err := decode(d); err != nil {
-				return env, err
-			}
-			continue
-		case "status":
-			into = &env.Status
-		case "error":
-			into = &env.Error
-		case "warnings":
-			into = &env.Warnings
-		case "infos":
-			into = &env.Infos
-		}
-		if err := d.Decode(into); err != nil {
-			return env, broken(err)
-		}
-	}
-	return env, expect(d, '}')
-}
-
-func expect(d *json.Decoder, want json.Delim) error {
-	token, err := d.Token()
-	if err != nil {
-		return broken(err)
-	}
-	if token != want {
-		return fmt.Errorf("%v stands where %v should: %w", clip(fmt.Sprint(token), 40), want, ErrBroken)
-	}
-	return nil
-}
-
-// broken tells JSON that is wrong from a connection that ended, and keeps the error of the limit.
-func broken(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("it ends too early: %w", ErrBroken)
-	case errors.As(err, &syntax), errors.As(err, &kind):
-		return fmt.Errorf("%w: %w", err, ErrBroken)
-	}
-	return err
-}
-
-func into(v any) func(*json.Decoder) error {
-	return func(d *json.Decoder) error {
-		if err := d.Decode(v); err != nil {
-			return broken(err)
-		}
-		return nil
-	}
-}
-
-// each decodes the elements of an array one by one.
-func each[T any](visit func(T) error) func(*json.Decoder) error {
-	return func(d *json.Decoder) error {
-		if err := expect(d, '['); err != nil {
-			return err
-		}
-		for d.More() {
-			var v T
-			if err := d.Decode(&v); err != nil {
-				return broken(err)
-			}
-			if err := visit(v); err != nil {
-				return err
-			}
-		}
-		return expect(d, ']')
-	}
-}
 
 // Metrics lists the names of all metrics with samples from From up to and without To, in milliseconds.
 func (s *Server) Metrics(ctx context.Context, from, to int64) ([]string, error) {
 	var names []string
 	params := url.Values{"start": {seconds(from)}, "end": {seconds(to - 1)}}
-	_, err := s.call(ctx, http.MethodGet, "/api/v1/label/__name__/values", params, into(&names))
+	_, err := s.Call(ctx, http.MethodGet, "/api/v1/label/__name__/values", params, server.Into(&names))
 	return names, err
 }
 
@@ -168,7 +30,7 @@ func (s *Server) Metrics(ctx context.Context, from, to int64) ([]string, error) 
 // have no sample in it.
 func (s *Server) Series(ctx context.Context, matcher string, from, to int64, visit func(labels.Labels) error) error {
 	params := url.Values{"match[]": {matcher}, "start": {seconds(from)}, "end": {seconds(to - 1)}}
-	_, err := s.call(ctx, http.MethodPost, "/api/v1/series", params, each(func(m map[string]string) error { return visit(labels.FromMap(m)) }))
+	_, err := s.Call(ctx, http.MethodPost, "/api/v1/series", params, server.Each(func(m map[string]string) error { return visit(labels.FromMap(m)) }))
 	return err
 }
 
@@ -207,7 +69,7 @@ func (s *Server) query(ctx context.Context, path string, params url.Values) (*An
 		ResultType string          `json:"resultType"`
 		Result     json.RawMessage `json:"result"`
 	}
-	infos, err := s.call(ctx, http.MethodPost, path, params, into(&data))
+	infos, err := s.Call(ctx, http.MethodPost, path, params, server.Into(&data))
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +80,7 @@ func (s *Server) query(ctx context.Context, path string, params url.Values) (*An
 	}
 	var elements []element
 	if err := json.Unmarshal(data.Result, &elements); err != nil {
-		return nil, &AskError{Server: s.name, Path: path, Err: broken(err)}
+		return nil, &server.AskError{Server: s.Name(), Path: path, Err: fmt.Errorf("%w: %w", err, server.ErrBroken)}
 	}
 	for _, e := range elements {
 		a.Series[labels.FromMap(e.Metric).String()] = compact(e.Value) + compact(e.Values) + compact(e.Histogram) + compact(e.Histograms)
@@ -239,11 +101,11 @@ func (a *Answer) number() (float64, bool, error) {
 	for _, text := range a.Series {
 		var pair []any
 		if err := json.Unmarshal([]byte(text), &pair); err != nil || len(pair) != 2 || len(a.Series) != 1 {
-			return 0, false, fmt.Errorf("a count is %s: %w", clip(text, 80), ErrBroken)
+			return 0, false, fmt.Errorf("a count is %s: %w", server.Clip(text, 80), server.ErrBroken)
 		}
 		v, err := strconv.ParseFloat(fmt.Sprint(pair[1]), 64)
 		if err != nil {
-			return 0, false, fmt.Errorf("a count is %s: %w", clip(text, 80), ErrBroken)
+			return 0, false, fmt.Errorf("a count is %s: %w", server.Clip(text, 80), server.ErrBroken)
 		}
 		return v, true, nil
 	}
@@ -276,7 +138,7 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 // differences lists, sorted, the series in which two answers differ.
 func (a *Answer) differences(b *Answer) []string {
 	if a.Type != b.Type {
-		return []string{fmt.Sprintf("the type is %s here and %s there", clip(a.Type, 20), clip(b.Type, 20))}
+		return []string{fmt.Sprintf("the type is %s here and %s there", server.Clip(a.Type, 20), server.Clip(b.Type, 20))}
 	}
 	keys := maps.Clone(a.Series)
 	maps.Copy(keys, b.Series)

@@ -13,5 +13,5 @@
 // answers itself is compared too, but listed apart.
 //
 // What does it cost the servers? One request at a time, a pause after each, and a longer one after a slow answer
-// (ServerOptions). What does it cost here? One series of one side, and what a list of one metric's series takes (docs/design).
+// (server.Options). What does it cost here? One series of one side, and what a list of one metric's series takes (docs/design).
 package proof

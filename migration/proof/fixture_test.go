@@ -23,6 +23,8 @@ import (
 	"github.com/prometheus/prometheus/storage/remote"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 const (
@@ -145,7 +147,7 @@ func (f *front) serve(t testing.TB, name string) *Server {
 
 func client(t testing.TB, name, url string) *Server {
 	t.Helper()
-	s, err := NewServer(ServerOptions{Name: name, URL: url, Timeout: 20 * time.Second, MaxBytes: 8 << 20})
+	s, err := NewServer(server.Options{Name: name, URL: url, Timeout: 20 * time.Second, MaxBytes: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

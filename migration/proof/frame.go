@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // maxFrame is four times what a server sends by default (--storage.remote.read-max-bytes-in-frame, 1 MiB and a chunk). Decoded, a
@@ -36,7 +38,7 @@ func (f *frameReader) next() ([]byte, error) {
 		return nil, cutOff("the length of a frame", err)
 	}
 	if size > maxFrame {
-		return nil, fmt.Errorf("a frame claims %d bytes, the limit is %d: %w", size, maxFrame, ErrTooLarge)
+		return nil, fmt.Errorf("a frame claims %d bytes, the limit is %d: %w", size, maxFrame, server.ErrTooLarge)
 	}
 	var sum [4]byte
 	if _, err := io.ReadFull(f.r, sum[:]); err != nil {
@@ -47,14 +49,14 @@ func (f *frameReader) next() ([]byte, error) {
 		return nil, cutOff(fmt.Sprintf("a frame of %d bytes", size), err)
 	}
 	if crc32.Checksum(f.buf.Bytes(), f.table) != binary.BigEndian.Uint32(sum[:]) {
-		return nil, fmt.Errorf("the sum of a frame is wrong: %w", ErrBroken)
+		return nil, fmt.Errorf("the sum of a frame is wrong: %w", server.ErrBroken)
 	}
 	return f.buf.Bytes(), nil
 }
 
 func cutOff(what string, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("it ends within %s: %w", what, ErrBroken)
+		return fmt.Errorf("it ends within %s: %w", what, server.ErrBroken)
 	}
 	return fmt.Errorf("reading %s: %w", what, err)
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 func frameOf(data []byte) []byte {
@@ -31,13 +33,13 @@ func TestFrameReaderReadsWholeFramesOnly(t *testing.T) {
 	}{
 		"nothing":                       {nil, 0, io.EOF},
 		"two frames":                    {two, 2, io.EOF},
-		"a flipped bit in the second":   {wrong, 1, ErrBroken},
-		"a cut in the second":           {two[:len(two)-1], 1, ErrBroken},
-		"a cut in its sum":              {two[:len(frameOf([]byte("one")))+4], 1, ErrBroken},
-		"a cut in its length":           {append(frameOf([]byte("one")), 0x80), 1, ErrBroken},
-		"a length above the limit":      {binary.AppendUvarint(nil, maxFrame+1), 0, ErrTooLarge},
+		"a flipped bit in the second":   {wrong, 1, server.ErrBroken},
+		"a cut in the second":           {two[:len(two)-1], 1, server.ErrBroken},
+		"a cut in its sum":              {two[:len(frameOf([]byte("one")))+4], 1, server.ErrBroken},
+		"a cut in its length":           {append(frameOf([]byte("one")), 0x80), 1, server.ErrBroken},
+		"a length above the limit":      {binary.AppendUvarint(nil, maxFrame+1), 0, server.ErrTooLarge},
 		"a length that is no number":    {bytes.Repeat([]byte{0xff}, 12), 0, nil},
-		"a long length and no contents": {append(binary.AppendUvarint(nil, maxFrame), 1, 2, 3, 4, 5), 0, ErrBroken},
+		"a long length and no contents": {append(binary.AppendUvarint(nil, maxFrame), 1, 2, 3, 4, 5), 0, server.ErrBroken},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -32,7 +34,7 @@ func specimen() *Report {
 			{Name: "blocks", Verdict: Skipped, Summary: "no inventories"}, c,
 			{Name: "heaviest", Verdict: Printed, Summary: "the 1 heaviest queries, 3 times each", Timings: []Timing{{"sum(up)", 0.1, 0.2, 0.05, 0.06}}, Notes: []string{"a note"}},
 		},
-		NotChecked: never(), Load: map[string]Load{"source": {Requests: 3, Bytes: 4096, SecondsMax: 0.25}},
+		NotChecked: never(), Load: map[string]server.Load{"source": {Requests: 3, Bytes: 4096, SecondsMax: 0.25}},
 	}
 	r.conclude()
 	return r

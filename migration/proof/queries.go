@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 const (
@@ -87,7 +89,7 @@ func (a *asking) collect(rules []Rule) {
 }
 
 func (a *asking) leaveOut(e Expression, why string) {
-	what := "the query " + clip(e.Expr, 200) + " of " + clip(e.From, 100)
+	what := "the query " + server.Clip(e.Expr, 200) + " of " + server.Clip(e.From, 100)
 	a.run.report.NotChecked = append(a.run.report.NotChecked, NotChecked{What: what, Why: why})
 }
 
@@ -95,7 +97,7 @@ func (a *asking) leaveOut(e Expression, why string) {
 func (a *asking) unfit(expr string) string {
 	parsed, err := a.parser.ParseExpr(expr)
 	if err != nil {
-		return "it cannot be parsed: " + clip(err.Error(), 200)
+		return "it cannot be parsed: " + server.Clip(err.Error(), 200)
 	}
 	if t := parsed.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
 		return "it is a " + parser.DocumentedType(t) + ", which has no value over time"
@@ -134,7 +136,7 @@ func (a *asking) one(ctx context.Context, c *Check, e Expression) (bool, error) 
 	switch {
 	case errors.As(errS, &own) && errT != nil && errS.Error() == errT.Error():
 		a.failing[e.Expr] = true
-		a.leaveOut(e, "it fails on both: "+clip(own.Error(), 200))
+		a.leaveOut(e, "it fails on both: "+server.Clip(own.Error(), 200))
 		return false, nil
 	case errS != nil && !errors.As(errS, &own):
 		return false, errS
@@ -150,7 +152,7 @@ func (a *asking) one(ctx context.Context, c *Check, e Expression) (bool, error) 
 		a.empty++
 	}
 	if len(differ) > 0 {
-		c.find(Finding{Kind: DifferentResult, What: e.Expr, Time: &a.w.from, Text: fmt.Sprintf("%s: %d series of the answer differ, the first is %s", e.From, len(differ), clip(differ[0], 150))})
+		c.find(Finding{Kind: DifferentResult, What: e.Expr, Time: &a.w.from, Text: fmt.Sprintf("%s: %d series of the answer differ, the first is %s", e.From, len(differ), server.Clip(differ[0], 150))})
 	}
 	return true, nil
 }
@@ -184,7 +186,7 @@ func (a *asking) ask(ctx context.Context, s *Server, expr string) (*Answer, erro
 	case storage.err != nil:
 		return nil, storage.err
 	case errors.As(res.Err, &many):
-		return nil, fmt.Errorf("evaluating it: %w", ErrTooLarge)
+		return nil, fmt.Errorf("evaluating it: %w", server.ErrTooLarge)
 	case errors.As(res.Err, &slow):
 		return nil, context.DeadlineExceeded
 	case res.Err != nil:
@@ -262,7 +264,7 @@ func (a *asking) both(ctx context.Context, expr string) (source, target *Answer,
 
 // differs lists a query that is answered differently. It is 1 if that is for the engines.
 func (a *asking) differs(c *Check, e Expression, series []string) int {
-	f := Finding{Kind: DifferentResult, What: e.Expr, Text: fmt.Sprintf("%s: %d series differ, the first is %s", e.From, len(series), clip(series[0], 150))}
+	f := Finding{Kind: DifferentResult, What: e.Expr, Text: fmt.Sprintf("%s: %d series differ, the first is %s", e.From, len(series), server.Clip(series[0], 150))}
 	apart := 0
 	if a.equal[e.Expr] && a.run.report.Source.Version != a.run.report.Target.Version {
 		f.Kind, apart = DifferentEngine, 1
@@ -295,7 +297,7 @@ func (a *asking) time(ctx context.Context, c *Check) error {
 		slices.Sort(took[0])
 		slices.Sort(took[1])
 		c.Timings = append(c.Timings, Timing{
-			Query: clip(expr, 300), SourceP50: took[0][rounds/2], SourceMax: took[0][rounds-1], TargetP50: took[1][rounds/2], TargetMax: took[1][rounds-1],
+			Query: server.Clip(expr, 300), SourceP50: took[0][rounds/2], SourceMax: took[0][rounds-1], TargetP50: took[1][rounds/2], TargetMax: took[1][rounds-1],
 		})
 	}
 	c.Summary = fmt.Sprintf("the %d heaviest queries, %d times each", len(c.Timings), rounds)

@@ -94,7 +94,7 @@ func TestRunTellsDataFromEngines(t *testing.T) {
 		"other data are found by our engine":       {func(_, _ *front) {}, lost, "different different-result", "different different-result"},
 		"a server that does not answer its reads":  {func(_, t *front) { t.before = on("/api/v1/read", refuse) }, nil, "unknown refused", "proved"},
 		"a source that does not tell its rules":    {func(s, _ *front) { s.before = on("/api/v1/rules", refuse) }, nil, "unknown refused", "unknown"},
-		"a warning about the query is not partial": {func(s, _ *front) { s.warning = engineWarning + "metric might not be a counter" }, nil, "proved", "proved"},
+		"a warning about the query is not partial": {func(s, _ *front) { s.warning = "PromQL warning: metric might not be a counter" }, nil, "proved", "proved"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // maxQuerySamples bounds what one query of one side holds in memory: a million samples are some 80 MB.
@@ -41,7 +43,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	var list []storage.Series
 	err := q.server.Read(ctx, sel, func(s *Series) error {
 		if q.held += len(s.Samples); q.held > maxQuerySamples {
-			return fmt.Errorf("the query needs more than %d samples: %w", maxQuerySamples, ErrTooLarge)
+			return fmt.Errorf("the query needs more than %d samples: %w", maxQuerySamples, server.ErrTooLarge)
 		}
 		samples := make([]chunks.Sample, len(s.Samples))
 		for i := range s.Samples {

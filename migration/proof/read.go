@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // maxSeriesSamples bounds one series in memory: 2 million samples are some 100 MB, or a year at one in 15 s.
@@ -43,9 +44,9 @@ func (s *Server) Read(ctx context.Context, sel Selection, visit func(*Series) er
 	header := http.Header{
 		"Content-Type": {"application/x-protobuf"}, "Content-Encoding": {"snappy"}, "X-Prometheus-Remote-Read-Version": {"0.1.0"},
 	}
-	return s.ask(ctx, http.MethodPost, "/api/v1/read", header, body, func(res *http.Response, body io.Reader) error {
+	return s.Ask(ctx, http.MethodPost, "/api/v1/read", header, body, func(res *http.Response, body io.Reader) error {
 		if res.StatusCode != http.StatusOK {
-			return statusError(res.StatusCode, body)
+			return server.Refusal(res.StatusCode, body)
 		}
 		c := &collector{sel: sel, external: s.external, visit: visit}
 		kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
@@ -53,9 +54,9 @@ func (s *Server) Read(ctx context.Context, sel Selection, visit func(*Series) er
 		case err == nil && kind == "application/x-streamed-protobuf":
 			return c.streamed(body)
 		case err == nil && kind == "application/x-protobuf":
-			return c.whole(body, s.o.MaxBytes)
+			return c.whole(body, s.MaxBytes())
 		}
-		return fmt.Errorf("it is of the type %q: %w", clip(res.Header.Get("Content-Type"), 80), ErrBroken)
+		return fmt.Errorf("it is of the type %q: %w", server.Clip(res.Header.Get("Content-Type"), 80), server.ErrBroken)
 	})
 }
 
@@ -114,10 +115,10 @@ func (c *collector) streamed(body io.Reader) error {
 func (c *collector) frame(data []byte) error {
 	var res prompb.ChunkedReadResponse
 	if err := res.Unmarshal(data); err != nil {
-		return fmt.Errorf("decoding a frame: %w: %w", err, ErrBroken)
+		return fmt.Errorf("decoding a frame: %w: %w", err, server.ErrBroken)
 	}
 	if res.QueryIndex != 0 {
-		return fmt.Errorf("a frame answers question %d of 1: %w", res.QueryIndex+1, ErrBroken)
+		return fmt.Errorf("a frame answers question %d of 1: %w", res.QueryIndex+1, server.ErrBroken)
 	}
 	for _, series := range res.ChunkedSeries {
 		if err := c.begin(series.Labels); err != nil {
@@ -125,7 +126,7 @@ func (c *collector) frame(data []byte) error {
 		}
 		for _, chunk := range series.Chunks {
 			if err := c.chunk(chunk); err != nil {
-				return fmt.Errorf("decoding a chunk of %s: %w", clip(c.current.Labels.String(), 200), err)
+				return fmt.Errorf("decoding a chunk of %s: %w", server.Clip(c.current.Labels.String(), 200), err)
 			}
 		}
 	}
@@ -140,21 +141,21 @@ func (c *collector) whole(body io.Reader, limit int64) error {
 	}
 	n, err := snappy.DecodedLen(packed)
 	if err != nil {
-		return fmt.Errorf("decompressing it: %w: %w", err, ErrBroken)
+		return fmt.Errorf("decompressing it: %w: %w", err, server.ErrBroken)
 	}
 	if int64(n) > limit {
-		return fmt.Errorf("it claims %d bytes: %w of %d", n, ErrTooLarge, limit)
+		return fmt.Errorf("it claims %d bytes: %w of %d", n, server.ErrTooLarge, limit)
 	}
 	data, err := snappy.Decode(nil, packed)
 	if err != nil {
-		return fmt.Errorf("decompressing it: %w: %w", err, ErrBroken)
+		return fmt.Errorf("decompressing it: %w: %w", err, server.ErrBroken)
 	}
 	var res prompb.ReadResponse
 	if err := res.Unmarshal(data); err != nil {
-		return fmt.Errorf("decoding it: %w: %w", err, ErrBroken)
+		return fmt.Errorf("decoding it: %w: %w", err, server.ErrBroken)
 	}
 	if len(res.Results) != 1 {
-		return fmt.Errorf("it has %d results, not 1: %w", len(res.Results), ErrBroken)
+		return fmt.Errorf("it has %d results, not 1: %w", len(res.Results), server.ErrBroken)
 	}
 	return c.results(res.Results[0])
 }
@@ -190,7 +191,7 @@ func (c *collector) begin(pairs []prompb.Label) error {
 	c.builder.Sort()
 	next := c.builder.Labels()
 	if name, twice := next.HasDuplicateLabelNames(); twice {
-		return fmt.Errorf("a series has the label %q twice: %w", clip(name, 80), ErrBroken)
+		return fmt.Errorf("a series has the label %q twice: %w", server.Clip(name, 80), server.ErrBroken)
 	}
 	if c.current != nil && labels.Equal(c.current.Labels, next) {
 		return nil
@@ -211,19 +212,19 @@ func (c *collector) add(s Sample) {
 func (c *collector) chunk(chunk prompb.Chunk) (err error) {
 	enc := chunkenc.Encoding(chunk.Type)
 	if int32(enc) != int32(chunk.Type) {
-		return fmt.Errorf("encoding %d is not known: %w", chunk.Type, ErrBroken)
+		return fmt.Errorf("encoding %d is not known: %w", chunk.Type, server.ErrBroken)
 	}
 	if err := block.CheckClaims(enc, chunk.Data); err != nil {
-		return fmt.Errorf("%w: %w", err, ErrBroken)
+		return fmt.Errorf("%w: %w", err, server.ErrBroken)
 	}
 	defer func() { // the library's decoders trust their bytes
 		if r := recover(); r != nil {
-			err = fmt.Errorf("decoding stops: %v: %w", r, ErrBroken)
+			err = fmt.Errorf("decoding stops: %v: %w", r, server.ErrBroken)
 		}
 	}()
 	decoded, err := chunkenc.FromData(enc, chunk.Data)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, ErrBroken)
+		return fmt.Errorf("%w: %w", err, server.ErrBroken)
 	}
 	it, n := decoded.Iterator(nil), 0
 	for kind := it.Next(); kind != chunkenc.ValNone; kind = it.Next() {
@@ -232,11 +233,11 @@ func (c *collector) chunk(chunk prompb.Chunk) (err error) {
 	}
 	switch {
 	case it.Err() != nil:
-		return fmt.Errorf("%w: %w", it.Err(), ErrBroken)
+		return fmt.Errorf("%w: %w", it.Err(), server.ErrBroken)
 	case n != decoded.NumSamples():
-		return fmt.Errorf("it holds %d samples, its head says %d: %w", n, decoded.NumSamples(), ErrBroken)
+		return fmt.Errorf("it holds %d samples, its head says %d: %w", n, decoded.NumSamples(), server.ErrBroken)
 	case len(c.current.Samples) > maxSeriesSamples:
-		return fmt.Errorf("more than %d samples: %w", maxSeriesSamples, ErrTooLarge)
+		return fmt.Errorf("more than %d samples: %w", maxSeriesSamples, server.ErrTooLarge)
 	}
 	return nil
 }
@@ -283,7 +284,7 @@ func (s *Server) ReadOne(ctx context.Context, ls labels.Labels, from, to int64) 
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", clip(ls.String(), 300), err)
+		return nil, fmt.Errorf("reading %s: %w", server.Clip(ls.String(), 300), err)
 	}
 	return found, nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // perThing is how many findings of one kind are listed for one series, metric or query.
@@ -120,19 +122,19 @@ type NotChecked struct {
 
 // Report is the outcome of a proof. The names of its fields are stable.
 type Report struct {
-	Verdict    Verdict         `json:"verdict"`
-	Summary    string          `json:"summary"`
-	Started    time.Time       `json:"started"`
-	Finished   time.Time       `json:"finished"`
-	Seed       uint64          `json:"seed"`
-	Source     *Side           `json:"source,omitempty"`
-	Target     *Side           `json:"target,omitempty"`
-	From       int64           `json:"from"`
-	To         int64           `json:"to"`
-	Seam       *int64          `json:"seam,omitempty"`
-	Checks     []*Check        `json:"checks"`
-	NotChecked []NotChecked    `json:"notChecked"`
-	Load       map[string]Load `json:"load"`
+	Verdict    Verdict                `json:"verdict"`
+	Summary    string                 `json:"summary"`
+	Started    time.Time              `json:"started"`
+	Finished   time.Time              `json:"finished"`
+	Seed       uint64                 `json:"seed"`
+	Source     *Side                  `json:"source,omitempty"`
+	Target     *Side                  `json:"target,omitempty"`
+	From       int64                  `json:"from"`
+	To         int64                  `json:"to"`
+	Seam       *int64                 `json:"seam,omitempty"`
+	Checks     []*Check               `json:"checks"`
+	NotChecked []NotChecked           `json:"notChecked"`
+	Load       map[string]server.Load `json:"load"`
 }
 
 // Sides are the two servers by name; nil for one that did not say who it is.
@@ -157,7 +159,7 @@ func (c *Check) find(f Finding) {
 		c.listed = map[string]int{}
 	}
 	c.listed[key]++
-	f.What, f.Source, f.Target, f.Text = clip(f.What, 400), clip(f.Source, 300), clip(f.Target, 300), clip(f.Text, 400)
+	f.What, f.Source, f.Target, f.Text = server.Clip(f.What, 400), server.Clip(f.Source, 300), server.Clip(f.Target, 300), server.Clip(f.Text, 400)
 	c.Findings = append(c.Findings, f)
 }
 

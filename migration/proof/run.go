@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 const (
@@ -108,7 +109,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	r.report.NotChecked = append(r.report.NotChecked, never()...)
-	r.report.Load = map[string]Load{"source": r.source.Load(), "target": r.target.Load()}
+	r.report.Load = map[string]server.Load{"source": r.source.Load(), "target": r.target.Load()}
 	r.report.Finished = time.Now().UTC()
 	r.report.conclude()
 	return r.report, nil

@@ -1,6 +1,8 @@
 package proof
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -13,6 +15,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // prove compares two worlds as a move with a seam.
@@ -371,7 +375,14 @@ func TestRunReadsALargeMetricInstanceByInstance(t *testing.T) {
 		source, target = append(source, one), append(target, other)
 	}
 	small := func(o *Options) {
-		o.Source.o.MaxBytes, o.Target.o.MaxBytes = 8<<10, 8<<10
+		for _, s := range []**Server{&o.Source, &o.Target} {
+			limited, err := NewServer(server.Options{Name: (*s).Name(), URL: (*s).URL(), MaxBytes: 8 << 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(limited.Close)
+			*s = limited
+		}
 		o.Windows, o.Samples = 1, 1
 	}
 	r := prove(t, newFront(t, source), newFront(t, target), small)
@@ -399,5 +410,20 @@ func TestRunStopsAskingAServerThatIsGone(t *testing.T) {
 	}
 	if !slices.Contains(r.NotChecked, NotChecked{What: "the rest of series", Why: "the servers did not answer"}) {
 		t.Errorf("%v", r.NotChecked)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	source := newFront(t, history())
+	ctx, cancel := context.WithCancel(t.Context())
+	source.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/api/v1/read" {
+			cancel()
+		}
+		return false
+	}
+	_, err := Run(ctx, Options{Source: source.serve(t, "source"), Target: newFront(t, handedOver()).serve(t, "target"), Seam: seamAt})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // Sample is what a server stored at one time, in milliseconds: a float, a native histogram, or one with float counts.
@@ -77,9 +79,9 @@ func (s Sample) String() string {
 	case s.Stale():
 		return "stale marker"
 	case s.Int != nil:
-		return clip("histogram "+s.Int.String(), 200)
+		return server.Clip("histogram "+s.Int.String(), 200)
 	case s.Float != nil:
-		return clip("float histogram "+s.Float.String(), 200)
+		return server.Clip("float histogram "+s.Float.String(), 200)
 	case math.IsNaN(s.Value):
 		return fmt.Sprintf("NaN 0x%016x", math.Float64bits(s.Value))
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // SeamResult is what one series is like around the seam.
@@ -241,7 +243,7 @@ func (s *seamTally) numbers(c *Check) {
 func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string, w window) error {
 	name := labels.MustNewMatcher(labels.MatchEqual, metricName, metric)
 	judged, err := r.seamPart(ctx, c, s, w, name)
-	if judged || !errors.Is(err, ErrTooLarge) {
+	if judged || !errors.Is(err, server.ErrTooLarge) {
 		return err
 	}
 	instances := map[string]bool{}
@@ -256,7 +258,7 @@ func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string,
 	}
 	for _, instance := range sortedKeys(instances) {
 		if _, err := r.seamPart(ctx, c, s, w, name, labels.MustNewMatcher(labels.MatchEqual, "instance", instance)); err != nil {
-			return fmt.Errorf("instance %s: %w", clip(instance, 100), err)
+			return fmt.Errorf("instance %s: %w", server.Clip(instance, 100), err)
 		}
 	}
 	return nil
@@ -269,7 +271,7 @@ func (r *run) seamPart(ctx context.Context, c *Check, s *seamTally, w window, ma
 	held := 0
 	err = r.source.Read(ctx, sel, func(one *Series) error {
 		if held += len(one.Samples); held > maxSeriesSamples {
-			return fmt.Errorf("more than %d samples of one metric: %w", maxSeriesSamples, ErrTooLarge)
+			return fmt.Errorf("more than %d samples of one metric: %w", maxSeriesSamples, server.ErrTooLarge)
 		}
 		left[string(one.Labels.Bytes(nil))] = one
 		return nil

@@ -18,16 +18,17 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // server is the real storage of Prometheus with its metrics, without the rest of the program. It looks for blocks every
 // second.
-type server struct {
+type store struct {
 	db  *tsdb.DB
 	url string
 }
 
-func startServer(t *testing.T, dir string, retention string) *server {
+func startServer(t *testing.T, dir string, retention string) *store {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	o := tsdb.DefaultOptions()
@@ -49,11 +50,11 @@ func startServer(t *testing.T, dir string, retention string) *server {
 			t.Error(err)
 		}
 	})
-	return &server{db, web.URL}
+	return &store{db, web.URL}
 }
 
 // scrape puts a sample into the head.
-func (s *server) scrape(t *testing.T, at int64) {
+func (s *store) scrape(t *testing.T, at int64) {
 	t.Helper()
 	app := s.db.Appender(t.Context())
 	if _, err := app.Append(0, labels.FromStrings("__name__", "up"), at, 1); err != nil {
@@ -64,9 +65,9 @@ func (s *server) scrape(t *testing.T, at int64) {
 	}
 }
 
-func (s *server) observer(t *testing.T) *Prometheus {
+func (s *store) observer(t *testing.T) *Prometheus {
 	t.Helper()
-	p, err := NewPrometheus(PrometheusOptions{URL: s.url})
+	p, err := NewPrometheus(server.Options{URL: s.url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,18 +280,6 @@ func TestInstallWithoutAServer(t *testing.T) {
 	}
 }
 
-func TestReadMetricsRefusesWhatIsNoPrometheus(t *testing.T) {
-	for name, text := range map[string]string{
-		"a page":         "<html>\n",
-		"another server": "go_goroutines 3\n",
-		"a bad number":   "prometheus_tsdb_blocks_loaded many\n",
-	} {
-		if _, err := readMetrics(strings.NewReader(text)); err == nil {
-			t.Errorf("%s was taken", name)
-		}
-	}
-}
-
 func TestReadRetention(t *testing.T) {
 	const day = 24 * 3_600_000
 	tests := map[string]struct {
@@ -298,20 +287,33 @@ func TestReadRetention(t *testing.T) {
 		want int64
 		err  bool
 	}{
-		"a time":           {`{"data":{"storageRetention":"15d"}}`, 15 * day, false},
-		"a time of parts":  {`{"data":{"storageRetention":"1d12h or 10GiB"}}`, day * 3 / 2, false},
-		"a size alone":     {`{"data":{"storageRetention":"10GiB"}}`, 0, false},
-		"none":             {`{"data":{"storageRetention":""}}`, 0, false},
-		"a share":          {`{"data":{"storageRetention":"15d or 80%"}}`, 15 * day, true},
-		"an older server":  {`{"data":{}}`, 0, true},
+		"a time":           {`{"status":"success","data":{"storageRetention":"15d"}}`, 15 * day, false},
+		"a time of parts":  {`{"status":"success","data":{"storageRetention":"1d12h or 10GiB"}}`, day * 3 / 2, false},
+		"a size alone":     {`{"status":"success","data":{"storageRetention":"10GiB"}}`, 0, false},
+		"none":             {`{"status":"success","data":{"storageRetention":""}}`, 0, false},
+		"a share":          {`{"status":"success","data":{"storageRetention":"15d or 80%"}}`, 15 * day, true},
+		"an older server":  {`{"status":"success","data":{}}`, 0, true},
 		"something else":   {`<html>`, 0, true},
-		"a cut off answer": {`{"data":{"storageRetention":"15`, 0, true},
+		"a cut off answer": {`{"status":"success","data":{"storageRetention":"15`, 0, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			var got Retention
-			err := readRetention(strings.NewReader(test.text), &got)
-			if (err != nil) != test.err || got.Milliseconds != test.want {
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/metrics" {
+					for _, name := range wanted().Required {
+						fmt.Fprintf(w, "%s 1\n", name)
+					}
+					return
+				}
+				fmt.Fprint(w, test.text)
+			}))
+			defer web.Close()
+			p, err := NewPrometheus(server.Options{URL: web.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Observe(t.Context())
+			if (err != nil) != test.err || err == nil && got.Retention.Milliseconds != test.want {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})

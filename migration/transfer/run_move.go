@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // MoveOptions say which blocks go from where to where, and how far.
@@ -30,11 +31,11 @@ type MoveOptions struct {
 	PlanOnly bool
 	// Install installs what was pulled, newest first. Without it blocks stay staged, and rules of the running server wait.
 	Install bool
-	// ServerURL is the server that runs in To; empty: none does.
-	ServerURL string
-	// SourceServerURL is the server that runs in the directory From, whose query latency holds the reads; empty: it is not
+	// Server is the server that runs in To; without a URL none does.
+	Server server.Options
+	// SourceServer is the server that runs in the directory From, whose query latency holds the reads; without a URL it is not
 	// asked. A source agent has its own.
-	SourceServerURL string
+	SourceServer server.Options
 	// Ceiling is the most bytes per second that are read; 0: none. A source agent has its own beside it.
 	Ceiling int64
 	// KeepPin leaves the blocks pinned on the source.
@@ -59,18 +60,18 @@ func Move(ctx context.Context, o MoveOptions) (*Moved, error) {
 		return nil, err
 	}
 	defer closeSource()
-	server, err := o.server()
+	observer, err := o.observer()
 	if err != nil {
 		return nil, err
 	}
-	installer := NewInstaller(InstallerOptions{Target: o.To, Server: server})
-	if o.Install && !o.PlanOnly && server != nil {
+	installer := NewInstaller(InstallerOptions{Target: o.To, Server: observer})
+	if o.Install && !o.PlanOnly && observer != nil {
 		if err := installer.Resume(ctx); err != nil {
 			return nil, err
 		}
 	}
 	m := &Moved{}
-	if m.Plan, err = plan(ctx, o, source, server); err != nil {
+	if m.Plan, err = plan(ctx, o, source, observer); err != nil {
 		return nil, err
 	}
 	if o.PlanOnly {
@@ -79,12 +80,12 @@ func Move(ctx context.Context, o MoveOptions) (*Moved, error) {
 	return m, m.act(ctx, o, source, installer)
 }
 
-// server is the target's server, nil where none runs.
-func (o MoveOptions) server() (TargetServer, error) {
-	if o.ServerURL == "" {
+// observer is the target's server, nil where none runs.
+func (o MoveOptions) observer() (TargetServer, error) {
+	if o.Server.URL == "" {
 		return nil, nil
 	}
-	return NewPrometheus(PrometheusOptions{URL: o.ServerURL})
+	return NewPrometheus(o.Server)
 }
 
 // act does what the plan says.
@@ -131,10 +132,13 @@ func isFolder(path string) bool {
 
 // openFolder opens a directory of this host. Where a server may run in it, reads are throttled as a source agent's are.
 func openFolder(ctx context.Context, o MoveOptions) (Source, func(), error) {
-	options := SourceOptions{Local: LocalOptions{Data: o.From, Still: o.Still}, Budget: Budget{Ceiling: o.Ceiling}, ServerURL: o.SourceServerURL}
+	options := SourceOptions{Local: LocalOptions{Data: o.From, Still: o.Still}, Budget: Budget{Ceiling: o.Ceiling}, Server: o.SourceServer}
 	throttle := NewThrottle(ThrottleOptions{Budget: options.Budget})
 	if !o.Still {
-		throttle = newHostThrottle(options)
+		var err error
+		if throttle, err = newHostThrottle(options); err != nil {
+			return nil, nil, err
+		}
 		if err := throttle.Baseline(ctx); err != nil {
 			return nil, nil, err
 		}
@@ -152,7 +156,7 @@ func openFolder(ctx context.Context, o MoveOptions) (Source, func(), error) {
 }
 
 // plan looks at both sides. Without an installation the rules about the running server do not matter yet.
-func plan(ctx context.Context, o MoveOptions, source Source, server TargetServer) (*Plan, error) {
+func plan(ctx context.Context, o MoveOptions, source Source, observer TargetServer) (*Plan, error) {
 	w := World{Lost: o.Lost, Overrides: o.Overrides}
 	list, err := source.Blocks(ctx)
 	if err != nil {
@@ -171,19 +175,19 @@ func plan(ctx context.Context, o MoveOptions, source Source, server TargetServer
 		return nil, err
 	}
 	if !sameFolder(o.Pull.Seed, o.To) {
-		return w.planFor(ctx, o, server)
+		return w.planFor(ctx, o, observer)
 	}
 	// What is in the target is a seed: it is compared, and counts as nothing until then.
 	w.Target = nil
 	return MakePlan(w), nil
 }
 
-func (w World) planFor(ctx context.Context, o MoveOptions, server TargetServer) (*Plan, error) {
+func (w World) planFor(ctx context.Context, o MoveOptions, observer TargetServer) (*Plan, error) {
 	if o.Install {
 		_, err := os.Lstat(filepath.Join(o.To, "wal"))
 		w.TargetHasWAL = err == nil
-		if server != nil {
-			seen, err := server.Observe(ctx)
+		if observer != nil {
+			seen, err := observer.Observe(ctx)
 			if err != nil {
 				return nil, err
 			}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // SourceOptions say how a data directory is offered.
@@ -16,8 +18,8 @@ type SourceOptions struct {
 	// Credentials is the source's folder of InitCredentials; not for a socket.
 	Credentials string
 	Budget      Budget
-	// ServerURL is the old server, whose query latency holds the transfer; empty: it is not asked.
-	ServerURL string
+	// Server is the old server, whose query latency holds the transfer; without a URL it is not asked.
+	Server server.Options
 	// Query is asked there; empty: count(up).
 	Query string
 	Log   *slog.Logger
@@ -27,7 +29,10 @@ type SourceOptions struct {
 
 // RunSource offers a data directory until the context is done. The idle latency is measured before the first byte is read.
 func RunSource(ctx context.Context, o SourceOptions) error {
-	throttle := newHostThrottle(o)
+	throttle, err := newHostThrottle(o)
+	if err != nil {
+		return err
+	}
 	if err := throttle.Baseline(ctx); err != nil {
 		return err
 	}
@@ -50,12 +55,15 @@ func RunSource(ctx context.Context, o SourceOptions) error {
 	return errors.Join(NewServer(ServerOptions{Source: local, Log: o.Log}).Serve(ctx, listener), local.Close())
 }
 
-func newHostThrottle(o SourceOptions) *Throttle {
+func newHostThrottle(o SourceOptions) (*Throttle, error) {
 	t := ThrottleOptions{Budget: o.Budget, Sensors: HostSensors(o.Local.Data)}
-	if o.ServerURL != "" {
-		t.Probe = QueryProbe(ProbeOptions{URL: o.ServerURL, Query: o.Query})
+	if o.Server.URL != "" {
+		var err error
+		if t.Probe, err = QueryProbe(o.Server, o.Query); err != nil {
+			return nil, err
+		}
 	}
-	return NewThrottle(t)
+	return NewThrottle(t), nil
 }
 
 // logThrottle tells when what limits the transfer changes.

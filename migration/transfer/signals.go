@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // HostSensors are what this host offers for the disk of a path: I/O pressure where the kernel has it, and the disk's own
@@ -123,42 +125,36 @@ func parseDiskstats(text string, major, minor uint32) (diskCounters, error) {
 	return diskCounters{}, fmt.Errorf("there is no disk %d:%d", major, minor)
 }
 
-// ProbeOptions say how the old server is asked.
-type ProbeOptions struct {
-	URL     string        // of the server, as http://127.0.0.1:9090
-	Query   string        // PromQL; empty: count(up)
-	Timeout time.Duration // default 10 s
-}
-
-// QueryProbe gives a Probe that asks a Prometheus server an instant query.
-func QueryProbe(o ProbeOptions) func(ctx context.Context) (time.Duration, error) {
-	if o.Query == "" {
-		o.Query = "count(up)"
+// QueryProbe gives a Probe that asks a Prometheus server an instant query, count(up) where query is empty. Options without a name call it
+// the old server, without a timeout wait 10 s.
+func QueryProbe(o server.Options, query string) (func(ctx context.Context) (time.Duration, error), error) {
+	if query == "" {
+		query = "count(up)"
+	}
+	if o.Name == "" {
+		o.Name = "old server"
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}
-	address := strings.TrimRight(o.URL, "/") + "/api/v1/query?query=" + url.QueryEscape(o.Query)
-	client := &http.Client{Timeout: o.Timeout}
-	return func(ctx context.Context) (time.Duration, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-		if err != nil {
-			return 0, fmt.Errorf("asking the old server: %w", err)
-		}
-		began := time.Now()
-		resp, err := client.Do(req)
-		if err != nil {
-			return 0, fmt.Errorf("asking the old server: %w", withoutAddress(err))
-		}
-		defer resp.Body.Close()
-		if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 16<<20)); err != nil {
-			return 0, fmt.Errorf("asking the old server: %w", err)
-		}
-		if resp.StatusCode != http.StatusOK {
-			return 0, fmt.Errorf("asking the old server: %s", resp.Status)
-		}
-		return time.Since(began), nil
+	client, err := server.New(o)
+	if err != nil {
+		return nil, err
 	}
+	path := "/api/v1/query?" + url.Values{"query": {query}}.Encode()
+	return func(ctx context.Context) (time.Duration, error) {
+		var took time.Duration
+		began := time.Now()
+		err := client.Ask(ctx, http.MethodGet, path, nil, nil, func(res *http.Response, body io.Reader) error {
+			if res.StatusCode != http.StatusOK {
+				return server.Refusal(res.StatusCode, body)
+			}
+			_, err := io.Copy(io.Discard, body)
+			took = time.Since(began)
+			return err
+		})
+		return took, err
+	}, nil
 }
 
 // withoutAddress leaves out the address, in which there may be a password.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-dev/slipway/migration/server"
 )
 
 // probes answers with one latency after the other, and then with the last.
@@ -159,15 +161,18 @@ func TestParseDiskstats(t *testing.T) {
 
 func TestQueryProbe(t *testing.T) {
 	code := http.StatusOK
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/api/v1/query" || r.URL.Query().Get("query") != `sum(rate(x[5m]))` {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
 		w.WriteHeader(code)
 	}))
-	defer server.Close()
-	probe := QueryProbe(ProbeOptions{URL: server.URL + "/", Query: `sum(rate(x[5m]))`})
+	defer web.Close()
+	probe, err := QueryProbe(server.Options{URL: web.URL + "/"}, `sum(rate(x[5m]))`)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if took, err := probe(t.Context()); err != nil || took <= 0 {
 		t.Errorf("%v, %v", took, err)
 	}
@@ -175,8 +180,7 @@ func TestQueryProbe(t *testing.T) {
 	if _, err := probe(t.Context()); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("%v", err)
 	}
-	server.Close()
-	if _, err := QueryProbe(ProbeOptions{URL: "http://user:secret@" + server.Listener.Addr().String()})(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
+	if _, err := QueryProbe(server.Options{URL: "http://user:secret@" + web.Listener.Addr().String()}, ""); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("%v", err)
 	}
 }
