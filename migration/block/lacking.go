@@ -31,6 +31,8 @@ type Without struct {
 	// Blocks are names of its blocks; those beyond the piece's range are not opened.
 	Blocks  []string
 	Lacking Lacking
+	// From is since when the other directory's samples count, in Unix milliseconds; 0: since the piece begins.
+	From int64
 }
 
 // holding is what the other directory has of one series within the piece's range.
@@ -71,6 +73,9 @@ func openLookup(ctx context.Context, o *Without, meta *Meta) (*lookup, error) {
 	}
 	defer func() { _ = d.Close() }() // each block is held open by itself
 	l := &lookup{lacking: o.Lacking, from: meta.MinTime, to: meta.MaxTime - 1}
+	if o.From > 0 {
+		l.from = min(l.from, o.From)
+	}
 	for _, name := range o.Blocks {
 		one, err := openOther(ctx, d, name, l.from, l.to)
 		if err != nil {

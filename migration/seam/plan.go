@@ -11,10 +11,12 @@ import (
 // MakePlan says what is missing on the target, in which order it goes in, and what is waited for.
 func MakePlan(w World) *Plan {
 	p := &planner{World: w, plan: &Plan{}}
-	before := p.layer(p.had(Whole, Before, Late), func(m *block.Meta) bool { return w.Seam == 0 || m.MinTime < w.Seam }, p.before)
+	upTo := func(m *block.Meta) bool { return w.Seam == 0 || m.MinTime < w.Seam }
+	before := p.layer(p.had(upTo, Whole, Before, Late), upTo, p.before)
 	after := p.behind()
 	if len(w.Behind) == 0 && w.Seam > 0 && w.End > 0 {
-		after = p.layer(p.hadOnly(After), func(m *block.Meta) bool { return m.MaxTime > w.Seam && m.MinTime < w.End }, p.after)
+		around := func(m *block.Meta) bool { return m.MaxTime > w.Seam && m.MinTime < w.End }
+		after = p.layer(p.apart(p.hadOnly(After), around), around, p.after)
 	}
 	slices.SortStableFunc(before, order)
 	slices.SortStableFunc(after, order)
@@ -65,9 +67,24 @@ func made(m *block.Meta) []ulid.ULID {
 }
 
 // had is what the target has before S': by its own list, and by the pieces in it.
-func (p *planner) had(sides ...Side) map[ulid.ULID]bool {
-	had := p.hadOnly(sides...)
+func (p *planner) had(concerns func(*block.Meta) bool, sides ...Side) map[ulid.ULID]bool {
+	had := p.apart(p.hadOnly(sides...), concerns)
 	for id := range p.there() {
+		had[id] = true
+	}
+	return had
+}
+
+// apart adds what nobody wants of a layer: what is given up, and blocks that lie wholly outside.
+func (p *planner) apart(had map[ulid.ULID]bool, concerns func(*block.Meta) bool) map[ulid.ULID]bool {
+	for _, e := range p.Source {
+		if e.Meta != nil && (slices.Contains(p.Lost, e.Name) || !concerns(e.Meta)) {
+			for _, id := range made(e.Meta) {
+				had[id] = true
+			}
+		}
+	}
+	for _, id := range p.Beyond {
 		had[id] = true
 	}
 	return had

@@ -106,6 +106,8 @@ func TestMakePlan(t *testing.T) {
 		"no part is added behind the seam when those are cut": {
 			World{Source: append(all[:3:3], entry(5, 20, 24, 3, 9)), Behind: []Part{b.Part}, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(24, 26), TargetHead: head(22, 25), Done: []Done{a, b},
 				Target: []block.Entry{old, mid, entry(30, 20, 21), entry(50, 20, 21, 9)}}, "", nil, false, nil, nil},
+		"the source compacted the block over the seam with one that lies behind": {
+			World{Source: append(all[:3:3], entry(5, 0, 26, 1, 2, 3, 8)), Beyond: []ulid.ULID{id(8)}, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(26, 28), TargetHead: head(22, 25)}, "3 before, 2 whole, 1 whole, 3 after", nil, true, nil, nil},
 		"late samples may come": {
 			World{Source: all, Seam: seam, End: end, OutOfOrder: hour, SourceHead: head(22, 25), TargetHead: head(22, 25), Behind: []Part{b.Part}, Done: []Done{a, b}, Target: []block.Entry{old, mid, entry(30, 20, 21)}}, "", nil, false, []WaitKind{WaitLate}, nil},
 		"a damaged block stops": {

@@ -62,6 +62,8 @@ type World struct {
 	// Behind are the parts behind S' as they were when the first of them was cut; empty before. What the source compacts
 	// later brings no others.
 	Behind []Part
+	// Beyond are blocks behind End that were seen: a block that was made of them needs not be taken for their sake.
+	Beyond []ulid.ULID
 	// Seam is S', End is where piece B ends. 0: not known yet.
 	Seam, End int64
 	// SourceHead is nil where no server writes the source.
