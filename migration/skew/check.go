@@ -61,7 +61,7 @@ func New(o Options) (*Checker, error) {
 		o.MaxBytes = defaultMaxBytes
 	}
 	c := &Checker{
-		opts: o, hops: hops, parser: newParser(), since: map[string]*Version{},
+		opts: o, hops: hops, parser: NewParser(), since: map[string]*Version{},
 		report: &Report{
 			From: o.From, To: o.To, Hops: hops,
 			Files: []FileKind{}, Unrecognised: []string{}, Findings: []Finding{},
@@ -74,8 +74,8 @@ func New(o Options) (*Checker, error) {
 	return c, nil
 }
 
-// newParser knows what any version knows: experimental functions, and holt_winters, which 3.0 renamed.
-func newParser() parser.Parser {
+// NewParser makes a parser that knows what any version knows: experimental functions, and holt_winters, which 3.0 renamed.
+func NewParser() parser.Parser {
 	functions := maps.Clone(parser.Functions)
 	renamed := *functions["double_exponential_smoothing"]
 	renamed.Name = holtWinters
