@@ -16,7 +16,7 @@ func NewPrometheusCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(),
-		newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand())
+		newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand(), newPrometheusMigrateCommand(), newPrometheusStatusCommand(), newPrometheusCutCommand())
 	return cmd
 }
 

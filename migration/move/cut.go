@@ -45,8 +45,8 @@ type Command []string
 // maxPrinted bounds what the command prints: a meta.json at most.
 const maxPrinted = 32 << 20
 
-// nothingLeft is the exit code of the command for block.ErrNothingLeft.
-const nothingLeft = 3
+// NothingLeft is the exit code of the command for block.ErrNothingLeft.
+const NothingLeft = 3
 
 // Cut runs the command.
 func (c Command) Cut(ctx context.Context, dir string, o block.CutOptions) (*block.Staged, error) {
@@ -65,7 +65,7 @@ func (c Command) Cut(ctx context.Context, dir string, o block.CutOptions) (*bloc
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.As(err, &exit) && exit.ExitCode() == nothingLeft:
+	case errors.As(err, &exit) && exit.ExitCode() == NothingLeft:
 		return nil, block.ErrNothingLeft
 	case err != nil:
 		return nil, fmt.Errorf("cutting block %s: %w: %s", o.Block, err, strings.TrimSpace(errs.String()))

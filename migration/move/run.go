@@ -33,8 +33,8 @@ type Options struct {
 	// SeamSpan is how far behind the moment of equal coverage the source's samples are held against the target's; it must
 	// be longer than the longest scrape interval. Default 10 minutes.
 	SeamSpan time.Duration
-	// OutOfOrder is the source's out_of_order_time_window.
-	OutOfOrder time.Duration
+	// LateWindow asks for the source's out_of_order_time_window; nil: it has none.
+	LateWindow func(ctx context.Context) (time.Duration, error)
 	// Lost are blocks of the source whose samples a person gives up, Overrides rules of transfer that a person switches off.
 	Lost, Overrides []string
 	// Pull says how blocks travel: its Source, Target and Blocks are filled in.
@@ -62,6 +62,7 @@ type mover struct {
 	state                    State
 	sourceRange, targetRange int64
 	installer                *transfer.Installer
+	late                     *time.Duration
 	unsaved                  bool // the state has what its file has not
 }
 

@@ -44,9 +44,18 @@ type World struct {
 
 // observe looks at everything once. Servers are asked before lists are read: what has left a head is in a block by then.
 func (m *mover) observe(ctx context.Context) (*World, error) {
-	w := &World{State: m.state, SeamSpan: m.o.SeamSpan, OutOfOrder: m.o.OutOfOrder, Lost: m.o.Lost, Overrides: m.o.Overrides, WantsProof: m.o.Proof != nil}
+	w := &World{State: m.state, SeamSpan: m.o.SeamSpan, Lost: m.o.Lost, Overrides: m.o.Overrides, WantsProof: m.o.Proof != nil}
 	w.SourceServer, w.SourceRange = m.ask(ctx, w, m.o.SourceServer, &m.sourceRange)
 	w.TargetServer, w.TargetRange = m.ask(ctx, w, m.o.TargetServer, &m.targetRange)
+	if m.o.LateWindow != nil && m.late == nil && w.SourceServer != nil { // asked once in a run: it needs a reload to change
+		late, err := m.o.LateWindow(ctx)
+		if m.late = &late; err != nil {
+			m.late, w.SourceServer, w.Silent = nil, nil, append(w.Silent, err.Error())
+		}
+	}
+	if m.late != nil {
+		w.OutOfOrder = *m.late
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
