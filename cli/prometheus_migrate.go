@@ -21,15 +21,15 @@ import (
 
 type migrateOptions struct {
 	move.Options
-	from               transfer.MoveOptions
-	source, target     server.Options
-	except             []string
-	scrapes, samples   int
-	ceiling, keepFree  bytesValue
-	output             string
-	quiet, dryRun      bool
-	coverageAccepted   bool
-	sourceC, targetC   *server.Client
+	from              transfer.MoveOptions
+	source, target    server.Options
+	except            []string
+	scrapes, samples  int
+	ceiling, keepFree bytesValue
+	output            string
+	quiet, dryRun     bool
+	coverageAccepted  bool
+	sourceC, targetC  *server.Client
 }
 
 // newPrometheusMigrateCommand builds slipway prometheus migrate.
@@ -310,4 +310,6 @@ func withPrefix(prefix string, list []string) (all []string) {
 	return all
 }
 
-func instantMillis(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
+func instantMillis(ms int64) string {
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}

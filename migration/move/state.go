@@ -159,7 +159,9 @@ func (s *State) frozen(name string) *block.Entry {
 
 // cut is the piece that was made for a part, nil for none.
 func (s *State) cut(x seam.Part) *seam.Done {
-	i := slices.IndexFunc(s.Cuts, func(d seam.Done) bool { return d.Source == x.Source && d.Side == x.Side && d.From == x.From && d.To == x.To })
+	i := slices.IndexFunc(s.Cuts, func(d seam.Done) bool {
+		return d.Source == x.Source && d.Side == x.Side && d.From == x.From && d.To == x.To
+	})
 	if i < 0 {
 		return nil
 	}
