@@ -80,6 +80,7 @@ const (
 	RuleTargetDamaged = "target_block_is_damaged"
 	RuleSourceGone    = "source_block_is_gone"
 	RuleNotProved     = "not_proved"
+	RuleTargetFresh   = "target_has_nothing_of_an_earlier_move"
 )
 
 // Decide says what comes next. It is pure.
@@ -89,6 +90,9 @@ func Decide(w *World) *Decision {
 	case w.Installing != "":
 		return d.then(Install, Step{Kind: stepResume, Blocks: []string{w.Installing}, Text: "end the installation of block " + w.Installing + ", which was interrupted"})
 	case w.targetDamage(d):
+		return d
+	case len(w.State.Merged) > 0:
+		d.Stop = &Stop{RuleTargetFresh, fmt.Sprintf("the undo of an earlier move left %s, which the target had merged with its own samples: begin with an empty target and another folder for the state", blocks(w.State.Merged))}
 		return d
 	}
 	if fresh := w.unpinned(); len(fresh) > 0 && !w.State.Released {

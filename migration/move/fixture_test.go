@@ -189,11 +189,9 @@ func newPair(t testing.TB, history int64) *pair {
 	p := &pair{source: openStore(t, t.TempDir(), 0), target: openStore(t, filepath.Join(t.TempDir(), "data"), 1700), state: t.TempDir()}
 	for ; p.round < history*length/interval; p.round++ {
 		p.source.scrape(t, p.round)
-		if p.round%100 == 99 {
-			if err := p.source.db.Compact(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
+	}
+	if err := p.source.db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	local, err := transfer.OpenLocal(transfer.LocalOptions{Data: p.source.dir})
 	if err != nil {

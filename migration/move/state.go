@@ -51,6 +51,8 @@ type State struct {
 	Released bool `json:"released,omitempty"`
 	// Expired are blocks that the source's own retention deletes, and the target's would, too.
 	Expired []string `json:"expired,omitempty"`
+	// Merged are blocks of the target that an undo had to leave: they hold samples of both servers.
+	Merged []string `json:"merged,omitempty"`
 	// Notes are what a person should know later.
 	Notes []string `json:"notes,omitempty"`
 	// Stopped is why the last run could not go on.

@@ -22,7 +22,7 @@ type Undone struct {
 // Undo takes everything away that a move brought: blocks and pieces that are installed, oldest first, so that the target
 // never has a hole; what is staged; the pin on the source. Blocks that the target made of ours alone go, too; what is merged
 // with the target's own samples stays, and is told. The samples are on the source as before. It may be repeated. The state is
-// emptied: a move that is begun again begins anew.
+// emptied: a move that is begun again begins anew, unless blocks stayed.
 func Undo(ctx context.Context, o Options) (*Undone, error) {
 	lock, err := lockState(o.StateDir)
 	if err != nil {
@@ -33,22 +33,17 @@ func Undo(ctx context.Context, o Options) (*Undone, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := transfer.ListTarget(m.o.TargetData)
-	if err != nil {
-		return nil, err
-	}
 	done := &Undone{}
-	slices.SortStableFunc(list, func(a, b block.Entry) int { return cmp.Compare(begin(a), begin(b)) })
-	for _, t := range list {
-		switch m.state.origin(&t) {
-		case allOurs:
-			if err := transfer.Uninstall(m.o.TargetData, t.Name); err != nil {
-				return done, err
-			}
-			m.o.crash("after uninstall")
-			done.Removed = append(done.Removed, t.Name)
-		case someOurs:
-			done.Merged = append(done.Merged, t.Name)
+	for { // a compaction that is under way writes again what is taken from it
+		removed, err := m.removeOurs(done)
+		if err != nil {
+			return done, err
+		}
+		if removed == 0 {
+			break
+		}
+		if err := m.seen(ctx); err != nil {
+			return done, err
 		}
 	}
 	if err := transfer.UnstageOthers(m.o.TargetData, nil); err != nil {
@@ -57,8 +52,45 @@ func Undo(ctx context.Context, o Options) (*Undone, error) {
 	if err := m.o.Source.Unpin(ctx); err != nil {
 		return done, fmt.Errorf("letting go of the blocks on the source: %w", err)
 	}
-	m.state = State{Version: stateVersion, Source: m.state.Source, Target: m.state.Target, Begun: m.state.Begun, Phase: Pin, Notes: append(m.state.Notes, "everything was taken away again")}
+	m.state = State{Version: stateVersion, Source: m.state.Source, Target: m.state.Target, Begun: m.state.Begun, Phase: Pin, Merged: slices.Compact(slices.Sorted(slices.Values(slices.Concat(m.state.Merged, done.Merged)))), Notes: append(m.state.Notes, "everything was taken away again")}
 	return done, m.save("undone")
+}
+
+// removeOurs takes away what the target has of the move now.
+func (m *mover) removeOurs(done *Undone) (removed int, err error) {
+	list, err := transfer.ListTarget(m.o.TargetData)
+	if err != nil {
+		return 0, err
+	}
+	done.Merged = nil
+	slices.SortStableFunc(list, func(a, b block.Entry) int { return cmp.Compare(begin(a), begin(b)) })
+	for _, t := range list {
+		switch m.state.origin(&t) {
+		case allOurs:
+			if err := transfer.Uninstall(m.o.TargetData, t.Name); err != nil {
+				return removed, err
+			}
+			m.o.crash("after uninstall")
+			done.Removed = append(done.Removed, t.Name)
+			removed++
+		case someOurs:
+			done.Merged = append(done.Merged, t.Name)
+		}
+	}
+	return removed, nil
+}
+
+// seen waits until the target has looked at its directory twice; one that does not answer is not waited for.
+func (m *mover) seen(ctx context.Context) error {
+	before, err := m.o.TargetServer.Observe(ctx)
+	for err == nil {
+		now, asked := m.o.TargetServer.Observe(ctx)
+		if asked != nil || now.Reloads >= before.Reloads+2 || now.Reloads < before.Reloads {
+			break
+		}
+		err = m.pause(ctx)
+	}
+	return ctx.Err()
 }
 
 func begin(e block.Entry) int64 {
