@@ -18,8 +18,10 @@ func NewPrometheusCommand() *cobra.Command {
 	cmd.AddCommand(
 		newPrometheusAgentCommand(),
 		newPrometheusBlocksCommand(),
+		newPrometheusCutCommand(),
 		newPrometheusCutoverCommand(),
 		newPrometheusFinalizeCommand(),
+		newPrometheusMigrateCommand(),
 		newPrometheusPlanCommand(),
 		newPrometheusPreflightCommand(),
 		newPrometheusProofCommand(),
@@ -28,6 +30,7 @@ func NewPrometheusCommand() *cobra.Command {
 		newPrometheusScrubCommand(),
 		newPrometheusShimCommand(),
 		newPrometheusSkewCommand(),
+		newPrometheusStatusCommand(),
 		newPrometheusTargetCommand(),
 		newPrometheusVolumeCommand(),
 	)

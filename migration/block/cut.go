@@ -40,6 +40,10 @@ type CutOptions struct {
 	Block string // name of the folder
 	At    int64  // Unix milliseconds
 	Keep  Side
+	// Until ends the piece earlier; 0: at the end of its side. Unix milliseconds, not included.
+	Until int64
+	// Without leaves out what another directory has; nil: nothing is left out.
+	Without *Without
 	// Staging is a folder on the file system of the data directory that gets the piece; it is made when missing.
 	Staging string
 	// SegmentBytes bounds a chunk segment; 0 means 512 MiB as the library has it.
@@ -116,6 +120,9 @@ func pieceOf(source *Meta, o CutOptions) (*Meta, error) {
 		m.MinTime = max(o.At, source.MinTime)
 	default:
 		return nil, fmt.Errorf("side %q: use %s or %s", o.Keep, Before, After)
+	}
+	if o.Until > 0 {
+		m.MaxTime = min(m.MaxTime, o.Until)
 	}
 	if m.MinTime >= m.MaxTime {
 		return nil, ErrNothingLeft
@@ -196,8 +203,13 @@ func copySide(ctx context.Context, b *folder, folder string, meta *Meta, o CutOp
 			return err
 		}
 	}
+	lookup, err := openLookup(ctx, o.Without, meta)
+	if err != nil {
+		return err
+	}
+	defer lookup.close()
 	c := &cutter{
-		meta: meta, ir: ir, stones: stones,
+		meta: meta, ir: ir, stones: stones, lookup: lookup,
 		segments: segments{folder: b, pace: pacer(ctx, nil, func(int) {}), bad: map[int]bool{}},
 	}
 	defer c.segments.close()
@@ -246,6 +258,7 @@ type cutter struct {
 	iw       *index.Writer
 	cw       *chunks.Writer
 	stones   tombstones.Reader
+	lookup   *lookup
 	segments segments
 }
 
@@ -277,19 +290,28 @@ func (c *cutter) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		kept, err := c.side(metas, intervals)
+		added, err := c.series(next, builder.Labels(), metas, intervals)
 		if err != nil {
 			return err
 		}
-		if len(kept) == 0 {
-			continue
+		if added {
+			next++
 		}
-		if err := c.add(next, builder.Labels(), kept); err != nil {
-			return err
-		}
-		next++
 	}
 	return all.Err()
+}
+
+// series copies what is kept of one series; false: nothing is.
+func (c *cutter) series(ref storage.SeriesRef, lset labels.Labels, metas []chunks.Meta, deleted tombstones.Intervals) (bool, error) {
+	there, err := c.lookup.of(lset)
+	if err != nil {
+		return false, err
+	}
+	kept, err := c.side(metas, deleted, there)
+	if err != nil || len(kept) == 0 {
+		return false, err
+	}
+	return true, c.add(ref, lset, kept)
 }
 
 func (c *cutter) add(ref storage.SeriesRef, lset labels.Labels, kept []chunks.Meta) error {
@@ -314,24 +336,25 @@ func (c *cutter) add(ref storage.SeriesRef, lset labels.Labels, kept []chunks.Me
 	return nil
 }
 
-// side takes the chunks of one series: whole ones as they are, those at the cut and those with deletions sample by sample.
-func (c *cutter) side(metas []chunks.Meta, deleted tombstones.Intervals) ([]chunks.Meta, error) {
-	from, to := c.meta.MinTime, c.meta.MaxTime-1
+// side takes the chunks of one series: whole ones as they are, those at the cut, those with deletions, and those that
+// the other directory has samples of, sample by sample.
+func (c *cutter) side(metas []chunks.Meta, deleted tombstones.Intervals, there *holding) ([]chunks.Meta, error) {
+	from, to := c.meta.MinTime, min(c.meta.MaxTime, there.first)-1
 	var kept []chunks.Meta
 	for _, m := range metas {
 		if !m.OverlapsClosedInterval(from, to) {
 			continue
 		}
-		chunk, err := c.chunk(m.Ref)
+		chunk, err := c.segments.chunk(m.Ref)
 		if err != nil {
 			return nil, err
 		}
-		if m.MinTime >= from && m.MaxTime <= to && !overlaps(m, deleted) {
+		if m.MinTime >= from && m.MaxTime <= to && !overlaps(m, deleted) && !there.within(m.MinTime, m.MaxTime) {
 			kept = append(kept, chunks.Meta{Chunk: chunk, MinTime: m.MinTime, MaxTime: m.MaxTime})
 			continue
 		}
 		parts, err := filter(chunk, func(t int64) bool {
-			return t >= from && t <= to && !overlaps(chunks.Meta{MinTime: t, MaxTime: t}, deleted)
+			return t >= from && t <= to && !there.has(t) && !overlaps(chunks.Meta{MinTime: t, MaxTime: t}, deleted)
 		})
 		if err != nil {
 			return nil, err
@@ -350,12 +373,13 @@ func overlaps(m chunks.Meta, deleted tombstones.Intervals) bool {
 	return false
 }
 
-func (c *cutter) chunk(ref chunks.ChunkRef) (chunkenc.Chunk, error) {
+// chunk reads a chunk of a sound index.
+func (s *segments) chunk(ref chunks.ChunkRef) (chunkenc.Chunk, error) {
 	number, off := chunks.BlockChunkRef(ref).Unpack()
-	if err := c.segments.open(number + 1); err != nil {
+	if err := s.open(number + 1); err != nil {
 		return nil, err
 	}
-	got, err := c.segments.read(int64(off))
+	got, err := s.read(int64(off))
 	if err != nil {
 		return nil, err
 	}

@@ -116,9 +116,12 @@ func (i *Installer) Resume(ctx context.Context) error {
 	return i.see(ctx, name, before, func(now *Observation) bool { return now.Reloads >= before.Reloads+2 })
 }
 
+// markerFile names the block that is being installed.
+const markerFile = "installing"
+
 // marker is a file with the name of the block that is being installed.
 func (i *Installer) marker() string {
-	return filepath.Join(i.o.Target, StagingFolder, "installing")
+	return filepath.Join(i.o.Target, StagingFolder, markerFile)
 }
 
 func (i *Installer) mark(name string) error {

@@ -36,6 +36,7 @@ type World struct {
 // Head is the target's head block. Times are Unix milliseconds.
 type Head struct {
 	MinTime int64
+	MaxTime int64
 	Empty   bool // it has taken no sample yet
 	Bytes   int64
 }

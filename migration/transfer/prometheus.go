@@ -67,6 +67,20 @@ func (p *Prometheus) Observe(ctx context.Context) (*Observation, error) {
 	return o, nil
 }
 
+// BlockRange is how long the blocks are that the server writes from its head, in milliseconds (--storage.tsdb.min-block-duration).
+func (p *Prometheus) BlockRange(ctx context.Context) (int64, error) {
+	const name = "storage.tsdb.min-block-duration"
+	flags := map[string]string{}
+	if _, err := p.client.Call(ctx, http.MethodGet, "/api/v1/status/flags", nil, server.Into(&flags)); err != nil {
+		return 0, err
+	}
+	d, err := model.ParseDuration(flags[name])
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("reading the flags of %s: --%s is %q", p.client.URL(), name, server.Clip(flags[name], 40))
+	}
+	return time.Duration(d).Milliseconds(), nil
+}
+
 // wanted are the metrics that an observation needs; the optional ones are not in every version.
 func wanted() server.Wanted {
 	return server.Wanted{
@@ -83,7 +97,7 @@ func observation(m map[string]float64) *Observation {
 	of := func(name string) int64 { return server.Int(m["prometheus_tsdb_"+name]) }
 	return &Observation{
 		// A head without samples has MinTime MaxInt64 and MaxTime MinInt64 (tsdb/head.go resetInMemoryState).
-		Head:            Head{MinTime: of("head_min_time"), Empty: m["prometheus_tsdb_head_min_time"] > m["prometheus_tsdb_head_max_time"], Bytes: of("wal_storage_size_bytes") + of("head_chunks_storage_size_bytes")},
+		Head:            Head{MinTime: of("head_min_time"), MaxTime: of("head_max_time"), Empty: m["prometheus_tsdb_head_min_time"] > m["prometheus_tsdb_head_max_time"], Bytes: of("wal_storage_size_bytes") + of("head_chunks_storage_size_bytes")},
 		Retention:       Retention{Bytes: of("retention_limit_bytes")},
 		BlocksLoaded:    of("blocks_loaded"),
 		LowestTimestamp: of("lowest_timestamp"),

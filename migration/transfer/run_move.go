@@ -55,7 +55,7 @@ type Moved struct {
 
 // Move plans, pulls, and where it is asked to, installs. Repeated after any end it goes on where it was.
 func Move(ctx context.Context, o MoveOptions) (*Moved, error) {
-	source, closeSource, err := openSource(ctx, o)
+	source, closeSource, err := OpenSource(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,8 @@ func (m *Moved) act(ctx context.Context, o MoveOptions, source Source, installer
 	return nil
 }
 
-func openSource(ctx context.Context, o MoveOptions) (Source, func(), error) {
+// OpenSource opens what From names, with the options that concern reading; the function lets go of it.
+func OpenSource(ctx context.Context, o MoveOptions) (Source, func(), error) {
 	if isFolder(o.From) {
 		return openFolder(ctx, o)
 	}
@@ -171,7 +172,7 @@ func plan(ctx context.Context, o MoveOptions, source Source, observer TargetServ
 	if !o.Install { // staged blocks leave no holes
 		w.Source = only(list.Blocks, o.Only)
 	}
-	if w.Target, err = listTarget(o.To); err != nil {
+	if w.Target, err = ListTarget(o.To); err != nil {
 		return nil, err
 	}
 	if !sameFolder(o.Pull.Seed, o.To) {
@@ -204,8 +205,8 @@ func only(list []block.Entry, names []string) []block.Entry {
 	return slices.DeleteFunc(slices.Clone(list), func(e block.Entry) bool { return !slices.Contains(names, e.Name) })
 }
 
-// listTarget lists a data directory; one that is empty or not there has no blocks. Anything else is not written into.
-func listTarget(path string) ([]block.Entry, error) {
+// ListTarget lists a data directory; one that is empty or not there has no blocks. Anything else is not written into.
+func ListTarget(path string) ([]block.Entry, error) {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -1,0 +1,315 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slipway-dev/slipway/migration/move"
+	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/server"
+	"github.com/slipway-dev/slipway/migration/survey"
+	"github.com/slipway-dev/slipway/migration/transfer"
+	"github.com/spf13/cobra"
+)
+
+type migrateOptions struct {
+	move.Options
+	from              transfer.MoveOptions
+	source, target    server.Options
+	except            []string
+	scrapes, samples  int
+	ceiling, keepFree bytesValue
+	output            string
+	quiet, dryRun     bool
+	coverageAccepted  bool
+	sourceC, targetC  *server.Client
+}
+
+// newPrometheusMigrateCommand builds slipway prometheus migrate.
+func newPrometheusMigrateCommand() *cobra.Command {
+	var o migrateOptions
+	cmd := &cobra.Command{
+		Use:   "migrate --source FROM --source-server URL --target-data DIR --target URL --state DIR",
+		Short: "Bring the history of a running server under another one, with no sample lost",
+		Long: `Bring the whole history of a running Prometheus under a new one that runs already and scrapes the same, while both go on. Run it on the host of the new
+server. --source is the old data directory, host:port of an agent source there, or unix:PATH of one behind SSH.
+
+Phases: Pin (hard links on the source), StartTarget (the new server's first sample is S'), Coverage (both scrape the same), Stage (blocks are brought and
+verified on this disk), Seam (the block over S' is cut in two), Install (newest first, one at a time, never inside the new server's head), Verify (both servers
+are compared, sample by sample). It ends there: queries and alerts are moved by hand or by slipway prometheus cutover. The old server is not touched.
+
+It takes as long as the new server needs to cut its own head once: some three hours with blocks of two. What is waited for, and until about when, is
+printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now.
+Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
+		Example: `  slipway prometheus migrate --source old:9797 --credentials ./target --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
+  slipway prometheus migrate --source /mnt/old --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move --dry-run`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *migrateOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	outputFlag(cmd, &o.output, "json", "yaml")
+	f.StringVar(&o.from.From, "source", "", "the old data directory, host:port of an agent source, or unix:PATH")
+	f.StringVar(&o.from.Credentials, "credentials", "", "folder target of agent init, for host:port")
+	f.StringVar(&o.source.URL, "source-server", "", "address of the old server")
+	f.StringVar(&o.target.URL, "target", "", "address of the new server")
+	f.StringVar(&o.TargetData, "target-data", "", "data directory of the new server")
+	f.StringVar(&o.StateDir, "state", "", "folder for what the next run has to know; one for each migration")
+	serverFlags(f, "source-server-", " of the old server", &o.source)
+	serverFlags(f, "target-", " of the new server", &o.target)
+	f.StringSliceVar(&o.except, "except", nil, "job that the new server need not scrape; may be repeated")
+	f.BoolVar(&o.coverageAccepted, "accept-coverage", false, "go on although the new server does not scrape the same as the old one")
+	f.IntVar(&o.scrapes, "scrapes", 3, "how many scrapes of each target must agree")
+	f.IntVar(&o.samples, "samples", 200, "how many pairs of a series and a window the proof compares bit by bit")
+	f.DurationVar(&o.SeamSpan, "seam-span", 10*time.Minute, "how long after both scrape the same the old server's samples fill gaps; longer than the longest scrape interval")
+	f.StringSliceVar(&o.Lost, "lost", nil, "give up the samples of this block of the source; may be repeated")
+	f.StringSliceVar(&o.Overrides, "override", nil, "switch off this rule: "+strings.Join(overridable(), ", "))
+	f.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")
+	f.StringVar(&o.Pull.Seed, "seed", "", "data directory of this host that may hold a part of the same: only the difference travels")
+	f.Var(&o.ceiling, "ceiling", "most bytes per second, as in 50MiB; 0: none")
+	f.Var(&o.keepFree, "keep-free", "leave this much of the disk free, as in 10GiB")
+	f.DurationVar(&o.Pull.Patience, "patience", 10*time.Minute, "how long the source may be silent while blocks travel")
+	f.DurationVar(&o.Every, "every", 5*time.Second, "how often to look while something is waited for")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done now, and what is waited for")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
+	for _, name := range []string{"source", "source-server", "target", "target-data", "state"} {
+		// These fail for a flag that does not exist only.
+		_ = cmd.MarkFlagRequired(name)
+	}
+	_ = cmd.MarkFlagDirname("target-data")
+	_ = cmd.MarkFlagDirname("state")
+}
+
+func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
+	if o.quiet {
+		errs = io.Discard
+	}
+	end, err := o.open(ctx, errs)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if o.dryRun {
+		d, err := move.Look(ctx, o.Options)
+		if err != nil {
+			return err
+		}
+		return o.printDecision(out, d)
+	}
+	s, err := move.Run(ctx, o.Options)
+	if s == nil {
+		return err
+	}
+	if printed := printMove(out, o.output, s); printed != nil {
+		return printed
+	}
+	return err
+}
+
+func (o *migrateOptions) printDecision(out io.Writer, d *move.Decision) error {
+	if o.output != "" {
+		return printObject(out, o.output, d)
+	}
+	_, err := fmt.Fprint(out, d)
+	return err
+}
+
+// open reaches both sides.
+func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), error) {
+	o.source.Name, o.target.Name = "old server", "new server"
+	var err error
+	if o.sourceC, err = server.New(o.source); err != nil {
+		return nil, &usageError{err}
+	}
+	if o.targetC, err = server.New(o.target); err != nil {
+		return nil, &usageError{err}
+	}
+	if o.SourceServer, err = transfer.NewPrometheus(o.source); err != nil {
+		return nil, err
+	}
+	if o.TargetServer, err = transfer.NewPrometheus(o.target); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("looking for this program: %w", err)
+	}
+	o.Cutter = move.Command{self, "prometheus", "cut"}
+	o.from.SourceServer, o.from.Ceiling = o.source, int64(o.ceiling)
+	if o.dryRun { // then no query is timed, and nothing is read but lists
+		o.from.Still = true
+	}
+	var end func()
+	if o.Source, end, err = transfer.OpenSource(ctx, o.from); err != nil {
+		return nil, err
+	}
+	o.SourceName = o.from.From
+	if info, err := os.Stat(o.from.From); err == nil && info.IsDir() {
+		if o.SourceName, err = filepath.Abs(o.from.From); err != nil {
+			end()
+			return nil, fmt.Errorf("naming the source: %w", err)
+		}
+	}
+	o.Pull.KeepFree, o.Pull.Progress = uint64(o.keepFree), pullProgress(errs, time.Now)
+	o.Tell = tellMove(errs)
+	o.Coverage, o.Proof, o.LateWindow = o.coverage, o.compare(errs), o.late
+	return end, nil
+}
+
+// tellMove prints the next step, and waits when they change. Their times move a little while servers scrape.
+func tellMove(w io.Writer) func(*move.Decision) {
+	told := map[string]bool{}
+	return func(d *move.Decision) {
+		var lines []string
+		if len(d.Steps) > 0 {
+			lines = append(lines, d.Steps[0].Text)
+		} else {
+			for _, text := range d.Waits {
+				lines = append(lines, "waiting: "+text)
+			}
+		}
+		for _, n := range d.Notes {
+			lines = append(lines, "note: "+n)
+		}
+		for _, line := range lines {
+			if told[line] {
+				continue
+			}
+			told[line] = true
+			fmt.Fprintf(w, "%s %s\n", time.Now().UTC().Format("15:04:05"), line)
+		}
+	}
+}
+
+// coverage is the gate: both scrape the same.
+func (o *migrateOptions) coverage(ctx context.Context) (string, error) {
+	if o.coverageAccepted {
+		return "", nil
+	}
+	r, err := survey.NewCoverage(survey.CoverageOptions{Source: o.sourceC, Target: o.targetC, Scrapes: o.scrapes, Except: o.except}).Check(ctx)
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return err.Error(), nil
+	}
+	if r.Verdict == survey.CoverageEqual {
+		return "", nil
+	}
+	return r.Says + " (--accept-coverage goes on all the same, --except leaves a job)", nil
+}
+
+// late asks the old server how late a sample may come.
+func (o *migrateOptions) late(ctx context.Context) (time.Duration, error) {
+	seen, err := survey.Observe(ctx, o.sourceC)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(seen.Config.OutOfOrderMillis) * time.Millisecond, nil
+}
+
+// compare is the proof at the end.
+func (o *migrateOptions) compare(errs io.Writer) func(context.Context, move.ProofInput) (*proof.Report, error) {
+	return func(ctx context.Context, in move.ProofInput) (*proof.Report, error) {
+		source, err := proof.NewServer(o.source)
+		if err != nil {
+			return nil, err
+		}
+		defer source.Close()
+		target, err := proof.NewServer(o.target)
+		if err != nil {
+			return nil, err
+		}
+		defer target.Close()
+		return proof.Run(ctx, proof.Options{
+			Source: source, Target: target, Seam: in.Seam, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
+			Samples: o.samples, Seed: uint64(rand.Uint32()), Progress: (&proofProgress{w: errs, last: time.Now()}).at,
+		})
+	}
+}
+
+// newPrometheusStatusCommand builds slipway prometheus status.
+func newPrometheusStatusCommand() *cobra.Command {
+	var dir, output string
+	cmd := &cobra.Command{
+		Use:   "status --state DIR",
+		Short: "Say how far a migration is",
+		Long: `Say how far a migration is, as slipway prometheus migrate left it in its folder: phase, S', blocks and pieces, what is waited for, why it stopped.
+It asks no server and may run beside the migration.
+Exit codes: 0 the state was read, 1 there is none, 2 wrong usage.`,
+		Example:           `  slipway prometheus status --state ./move`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := move.ReadState(dir)
+			if err != nil {
+				return err
+			}
+			return printMove(cmd.OutOrStdout(), output, s)
+		},
+	}
+	outputFlag(cmd, &output, "json", "yaml")
+	cmd.Flags().StringVar(&dir, "state", "", "folder of the migration")
+	// These fail for a flag that does not exist only.
+	_ = cmd.MarkFlagRequired("state")
+	_ = cmd.MarkFlagDirname("state")
+	return cmd
+}
+
+// printMove prints a state for people, or whole.
+func printMove(out io.Writer, format string, s *move.State) error {
+	if format != "" {
+		return printObject(out, format, s)
+	}
+	fmt.Fprintf(out, "%s: %s -> %s, changed %s\n", s.Phase, s.Source, s.Target, s.Changed.Format("2006-01-02T15:04:05Z"))
+	var bytes int64
+	for _, e := range s.Frozen {
+		bytes += e.Bytes
+	}
+	fmt.Fprintf(out, "%d blocks of the source, %s\n", len(s.Frozen), size(bytes))
+	if s.Seam > 0 {
+		fmt.Fprintf(out, "S' is %s\n", instantMillis(s.Seam))
+	}
+	for _, c := range s.Cuts {
+		name := c.Block
+		if name == "" {
+			name = "nothing, the new server has it all,"
+		}
+		fmt.Fprintf(out, "cut: %s of block %s, %s to %s\n", name, c.Part.Source, instantMillis(c.From), instantMillis(c.To))
+	}
+	if p := s.Proof; p != nil {
+		fmt.Fprintf(out, "%s at %s: %s\n", p.Verdict, p.At.Format("2006-01-02T15:04:05Z"), p.Summary)
+	}
+	for _, n := range slices.Concat(withPrefix("note: ", s.Notes), withPrefix("waiting: ", s.Waits)) {
+		fmt.Fprintln(out, n)
+	}
+	if s.Stopped != "" {
+		fmt.Fprintf(out, "stopped: %s\n", s.Stopped)
+	}
+	return nil
+}
+
+func withPrefix(prefix string, list []string) (all []string) {
+	for _, text := range list {
+		all = append(all, prefix+text)
+	}
+	return all
+}
+
+func instantMillis(ms int64) string {
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}

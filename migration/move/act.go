@@ -1,0 +1,203 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/seam"
+	"github.com/slipway-dev/slipway/migration/transfer"
+)
+
+// act does one step.
+func (m *mover) act(ctx context.Context, w *World, s *Step) error {
+	switch s.Kind {
+	case stepResume:
+		return m.installer.Resume(ctx)
+	case stepPin:
+		return m.pin(ctx, w, s.Blocks)
+	case stepSeam:
+		m.state.Seam = s.At
+		return m.save("seam")
+	case stepLower:
+		return m.lower(s)
+	case stepEnd:
+		m.state.End = s.At
+		return m.save("end")
+	case stepExpire:
+		m.state.Expired = append(m.state.Expired, s.Blocks...)
+		m.state.note("%s: the source's own retention has reached them", blocks(s.Blocks))
+		return m.save("expired")
+	case stepStage:
+		return m.stage(ctx, w, s.Blocks)
+	case stepCut:
+		return m.cut(ctx, w, s.Part)
+	case stepInstall:
+		return m.install(ctx, w, s.Part)
+	case stepVerify:
+		return m.verify(ctx, w)
+	}
+	return m.release(ctx)
+}
+
+// pin holds blocks on the source and freezes what they are. One that went away since the listing is looked for again.
+func (m *mover) pin(ctx context.Context, w *World, names []string) error {
+	err := m.o.Source.Pin(ctx, names)
+	if refused := (*transfer.RefusedError)(nil); errors.As(err, &refused) && refused.Code == transfer.NotFound || errors.Is(err, fs.ErrNotExist) {
+		return m.pause(ctx) // compacted or deleted meanwhile: the next listing shows it
+	}
+	if err != nil {
+		return fmt.Errorf("pinning %s: %w", blocks(names), err)
+	}
+	m.o.crash("after pin")
+	for _, e := range w.Source {
+		if slices.Contains(names, e.Name) {
+			m.state.Frozen = append(m.state.Frozen, e)
+		}
+	}
+	return m.save("frozen")
+}
+
+// lower takes away what would end inside the target's head, forgets the pieces that were cut at the old seam, and freezes it
+// anew.
+func (m *mover) lower(s *Step) error {
+	for _, name := range s.Blocks {
+		if err := transfer.Uninstall(m.o.TargetData, name); err != nil {
+			return err
+		}
+	}
+	for _, c := range m.state.Cuts {
+		if c.Block != "" {
+			if err := transfer.Unstage(m.o.TargetData, c.Block); err != nil {
+				return err
+			}
+		}
+	}
+	m.state.note("S' was lowered from %s to %s", stamp(m.state.Seam), stamp(s.At))
+	m.state.Seam, m.state.Cuts, m.state.Behind = s.At, nil, nil
+	return m.save("lowered")
+}
+
+// stage brings blocks. A block that neither the source nor its pin has any more is forgotten if another one has its samples.
+func (m *mover) stage(ctx context.Context, w *World, names []string) error {
+	pull := m.o.Pull
+	pull.Source, pull.Target, pull.Blocks = m.o.Source, m.o.TargetData, names
+	_, err := transfer.Pull(ctx, pull)
+	m.o.crash("after stage")
+	refused := (*transfer.RefusedError)(nil)
+	damage := (*transfer.DamageError)(nil)
+	switch {
+	case errors.As(err, &damage) && damage.Side == transfer.SourceDisk:
+		return &Stop{RuleSourceDamaged, fmt.Sprintf("%v; or give its samples up with --lost %s", err, damage.Block)}
+	case errors.As(err, &refused) && (refused.Code == transfer.NotFound || refused.Code == transfer.NotPinned), errors.Is(err, fs.ErrNotExist):
+		return m.forget(ctx, names, err)
+	}
+	return err
+}
+
+// forget drops blocks that are gone on the source, as far as their samples are in others there.
+func (m *mover) forget(ctx context.Context, names []string, why error) error {
+	list, err := m.o.Source.Blocks(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the source: %w", err)
+	}
+	forgotten := 0
+	for _, name := range names {
+		e := m.state.frozen(name)
+		if e == nil || slices.ContainsFunc(list.Blocks, func(x block.Entry) bool { return x.Name == name }) {
+			continue
+		}
+		heir := slices.IndexFunc(list.Blocks, func(x block.Entry) bool { return x.Verdict == block.OK && covers(x.Meta, e.Meta) })
+		if heir < 0 {
+			return &Stop{RuleSourceGone, fmt.Sprintf("block %s (%s to %s) is neither on the source nor pinned there any more: %v; give its samples up with --lost %s",
+				name, stamp(e.Meta.MinTime), stamp(e.Meta.MaxTime), why, name)}
+		}
+		m.state.note("block %s was compacted into %s on the source, and its pin is gone", name, list.Blocks[heir].Name)
+		m.state.Frozen = slices.DeleteFunc(m.state.Frozen, func(f block.Entry) bool { return f.Name == name })
+		forgotten++
+	}
+	if forgotten == 0 {
+		return why
+	}
+	return m.save("forgotten")
+}
+
+func covers(all, one *block.Meta) bool {
+	for _, id := range one.Compaction.Sources {
+		if !slices.Contains(all.Compaction.Sources, id) {
+			return false
+		}
+	}
+	return len(one.Compaction.Sources) > 0
+}
+
+// install installs a part. A piece that is not staged any more is cut again.
+func (m *mover) install(ctx context.Context, w *World, x *seam.Part) error {
+	s := transfer.Step{Block: x.Source, MinTime: x.From, MaxTime: x.To, Bytes: x.Bytes}
+	if x.Side != seam.Whole {
+		s.Block = m.state.cut(*x).Block
+	}
+	if !slices.Contains(w.Staged, s.Block) && !slices.ContainsFunc(w.Target, func(e block.Entry) bool { return e.Name == s.Block }) {
+		m.state.Cuts = slices.DeleteFunc(m.state.Cuts, func(d seam.Done) bool { return d.Block == s.Block })
+		return m.save("cut forgotten")
+	}
+	m.o.crash("before install")
+	err := m.installer.Install(ctx, s)
+	m.o.crash("after install")
+	if rule := (*transfer.RuleError)(nil); errors.As(err, &rule) {
+		return m.pause(ctx) // the head moved since: decide again
+	}
+	return err
+}
+
+// verify proves, and keeps the outcome.
+func (m *mover) verify(ctx context.Context, w *World) error {
+	r, err := m.o.Proof(ctx, w.proofInput())
+	if err != nil {
+		return fmt.Errorf("comparing both servers: %w", err)
+	}
+	m.state.Proof = &Proved{At: time.Now().UTC(), Verdict: r.Verdict, Summary: r.Summary, Seed: r.Seed}
+	if err := m.save("proof"); err != nil {
+		return err
+	}
+	if r.Verdict != proof.Proved {
+		return &Stop{RuleNotProved, fmt.Sprintf("the proof with seed %d says %s: %s The old server is as it was; look with slipway prometheus proof", r.Seed, r.Verdict, r.Summary)}
+	}
+	return nil
+}
+
+// proofInput is what must be on the target: the blocks that went in whole, and the pieces of the others.
+func (w *World) proofInput() ProofInput {
+	s := &w.State
+	in := ProofInput{Seam: s.Seam, SourceBlocks: &block.Listing{}, TargetBlocks: &block.Listing{Blocks: w.Target}}
+	left := append(slices.Clone(w.Lost), s.Expired...)
+	for _, e := range s.Frozen {
+		if e.Meta.MaxTime <= s.Seam && !slices.Contains(left, e.Name) {
+			in.SourceBlocks.Blocks = append(in.SourceBlocks.Blocks, e)
+		}
+	}
+	for _, c := range s.Cuts {
+		if c.Block != "" {
+			in.SourceBlocks.Blocks = append(in.SourceBlocks.Blocks, pieceEntry(c))
+		}
+	}
+	return in
+}
+
+// release lets go of the source and empties the staging folder.
+func (m *mover) release(ctx context.Context) error {
+	if err := m.o.Source.Unpin(ctx); err != nil {
+		return fmt.Errorf("letting go of the blocks on the source: %w", err)
+	}
+	m.o.crash("after unpin")
+	if err := transfer.UnstageOthers(m.o.TargetData, nil); err != nil {
+		return err
+	}
+	m.state.Released = true
+	return m.save("released")
+}

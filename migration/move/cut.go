@@ -1,0 +1,171 @@
+package move
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/seam"
+	"github.com/slipway-dev/slipway/migration/transfer"
+)
+
+// Cutter cuts a block of a directory. block.ErrNothingLeft says that the piece would be empty.
+type Cutter interface {
+	Cut(ctx context.Context, dir string, o block.CutOptions) (*block.Staged, error)
+}
+
+// InProcess cuts in this process, which then holds the symbols of the block's index.
+type InProcess struct{}
+
+// Cut cuts.
+func (InProcess) Cut(ctx context.Context, dir string, o block.CutOptions) (*block.Staged, error) {
+	d, err := block.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = d.Close() }() // it was only read
+	return d.Cut(ctx, o)
+}
+
+// Command cuts by a command in a process of its own, as slipway prometheus cut.
+type Command []string
+
+// maxPrinted bounds what the command prints: a meta.json at most.
+const maxPrinted = 32 << 20
+
+// NothingLeft is the exit code of the command for block.ErrNothingLeft.
+const NothingLeft = 3
+
+// Cut runs the command.
+func (c Command) Cut(ctx context.Context, dir string, o block.CutOptions) (*block.Staged, error) {
+	args := append(c[1:len(c):len(c)], dir, o.Block, "--at="+strconv.FormatInt(o.At, 10), "--keep="+string(o.Keep), "--to="+o.Staging, "--output=json")
+	if o.Until > 0 {
+		args = append(args, "--until="+strconv.FormatInt(o.Until, 10))
+	}
+	if w := o.Without; w != nil {
+		args = append(args, "--without="+w.Dir, "--lacking="+string(w.Lacking), "--without-from="+strconv.FormatInt(w.From, 10), "--without-blocks="+strings.Join(w.Blocks, ","))
+	}
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, c[0], args...)
+	cmd.Stdout, cmd.Stderr = &limited{&out, maxPrinted}, &limited{&errs, 4096}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.As(err, &exit) && exit.ExitCode() == NothingLeft:
+		return nil, block.ErrNothingLeft
+	case err != nil:
+		return nil, fmt.Errorf("cutting block %s: %w: %s", o.Block, err, strings.TrimSpace(errs.String()))
+	}
+	var s block.Staged
+	if err := json.Unmarshal(out.Bytes(), &s); err != nil || s.Meta.ULID == (ulid.ULID{}) {
+		return nil, fmt.Errorf("cutting block %s: reading what the command printed: %w", o.Block, errors.Join(err, io.ErrUnexpectedEOF))
+	}
+	return &s, nil
+}
+
+// limited drops what is over a limit.
+type limited struct {
+	to   *bytes.Buffer
+	left int
+}
+
+// Write keeps what fits.
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.left -= n
+	_, _ = l.to.Write(p[:n]) // never fails
+	return len(p), nil
+}
+
+// cut makes the piece of a part, from the whole block in the staging folder.
+func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
+	if err := transfer.UnstageOthers(m.o.TargetData, m.state.known()); err != nil {
+		return err
+	}
+	staging := filepath.Join(m.o.TargetData, transfer.StagingFolder)
+	o := block.CutOptions{Block: x.Source, At: m.state.Seam, Keep: block.Before, Staging: staging}
+	switch x.Side {
+	case seam.After:
+		o.At, o.Keep, o.Until = x.From, block.After, x.To
+		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.BeforeFirst, From: m.state.Seam}
+	case seam.Late:
+		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Absent}
+	}
+	made, err := m.o.Cutter.Cut(ctx, staging, o)
+	done := seam.Done{Part: *x}
+	switch {
+	case errors.Is(err, block.ErrNothingLeft):
+	case err != nil && o.Without != nil && gone(o.Without):
+		return m.pause(ctx) // the target compacted meanwhile
+	case err != nil:
+		return err
+	default:
+		m.o.crash("after cut")
+		if made.Folder, err = m.ownFolder(made); err != nil {
+			return err
+		}
+		if err := transfer.Adopt(ctx, m.o.TargetData, made); err != nil {
+			return err
+		}
+		m.o.crash("after adopt")
+		done.Block = made.Meta.ULID.String()
+	}
+	if x.Side == seam.After && len(m.state.Behind) == 0 {
+		for _, p := range seam.MakePlan(w.seamWorld()).Parts {
+			if p.Side == seam.After {
+				m.state.Behind = append(m.state.Behind, p)
+			}
+		}
+	}
+	m.state.Cuts = append(m.state.Cuts, done)
+	return m.save("cut")
+}
+
+// gone says that one of the blocks that were looked at is not there any more.
+func gone(o *block.Without) bool {
+	return slices.ContainsFunc(o.Blocks, func(name string) bool {
+		_, err := os.Lstat(filepath.Join(o.Dir, name))
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
+// ownFolder believes no path of the command but the name.
+func (m *mover) ownFolder(made *block.Staged) (string, error) {
+	folder := filepath.Join(m.o.TargetData, transfer.StagingFolder, "slipway-cut-"+made.Meta.ULID.String())
+	if _, err := os.Lstat(folder); err != nil {
+		return "", fmt.Errorf("looking for the piece: %w", err)
+	}
+	return folder, nil
+}
+
+// targetBlocks are the sound blocks of the target.
+func (w *World) targetBlocks() (names []string) {
+	for _, t := range w.Target {
+		if t.Verdict == block.OK { // what was merged is in another one
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// pieceEntry is a piece as it must be on the target.
+func pieceEntry(d seam.Done) block.Entry {
+	id := ulid.MustParse(d.Block) // it was made here
+	m := &block.Meta{ULID: id, MinTime: d.From, MaxTime: d.To, Version: 1}
+	m.Compaction.Sources = []ulid.ULID{id}
+	return block.Entry{Name: d.Block, Meta: m, Verdict: block.OK}
+}

@@ -1,0 +1,189 @@
+package move
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/seam"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	stateFile    = "move.json"
+	lockFile     = "lock"
+	stateVersion = 1
+	// maxState is far above what a move writes: some 2 KB per block.
+	maxState = 256 << 20
+)
+
+// State is what cannot be seen again by looking. Times are Unix milliseconds where they are numbers.
+type State struct {
+	Version int       `json:"version"`
+	Source  string    `json:"source"` // directory or address of the agent
+	Target  string    `json:"target"` // data directory
+	Begun   time.Time `json:"begun"`
+	Changed time.Time `json:"changed"`
+	Phase   Phase     `json:"phase"`
+	// Frozen are the source's blocks as they were found and pinned; later ones join them.
+	Frozen []block.Entry `json:"frozen,omitempty"`
+	// Beyond are blocks of the source behind End.
+	Beyond []ulid.ULID `json:"beyond,omitempty"`
+	// Seam is S', End is where piece B ends.
+	Seam int64 `json:"seam,omitempty"`
+	End  int64 `json:"end,omitempty"`
+	// Cuts are the pieces.
+	Cuts []seam.Done `json:"cuts,omitempty"`
+	// Behind are the parts behind S' when the first of them was cut.
+	Behind []seam.Part `json:"behind,omitempty"`
+	// Proof is the last proof, without its details.
+	Proof *Proved `json:"proof,omitempty"`
+	// Released says that the source was let go of, and staging emptied.
+	Released bool `json:"released,omitempty"`
+	// Expired are blocks that the source's own retention deletes, and the target's would, too.
+	Expired []string `json:"expired,omitempty"`
+	// Merged are blocks of the target that an undo had to leave: they hold samples of both servers.
+	Merged []string `json:"merged,omitempty"`
+	// Notes are what a person should know later.
+	Notes []string `json:"notes,omitempty"`
+	// Stopped is why the last run could not go on.
+	Stopped string `json:"stopped,omitempty"`
+	// Waits are what the last run waited for.
+	Waits []string `json:"waits,omitempty"`
+}
+
+// Proved is the outcome of a proof.
+type Proved struct {
+	At      time.Time     `json:"at"`
+	Verdict proof.Verdict `json:"verdict"`
+	Summary string        `json:"summary"`
+	Seed    uint64        `json:"seed"`
+}
+
+// ErrNoState says that no move was begun with a folder.
+var ErrNoState = errors.New("no move was begun here")
+
+// ReadState reads the state in a folder; ErrNoState says that there is none.
+func ReadState(dir string) (*State, error) {
+	f, err := os.Open(filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the state in %s: %w", dir, ErrNoState)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxState))
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	var s State
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("reading the state %s: %w", f.Name(), err)
+	}
+	if s.Version != stateVersion {
+		return nil, fmt.Errorf("reading the state %s: it is of version %d, this program writes %d", f.Name(), s.Version, stateVersion)
+	}
+	return &s, nil
+}
+
+// write replaces the file: whole and durable, or as it was.
+func (s *State) write(dir string) error {
+	s.Changed = time.Now().UTC()
+	data, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		return fmt.Errorf("writing the state: %w", err)
+	}
+	path := filepath.Join(dir, stateFile)
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the state: %w", err)
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err == nil {
+		err = syncFolder(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the state: %w", err)
+	}
+	return nil
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// lockState makes the folder and keeps other runs out until the file is closed.
+func lockState(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder for the state: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the state: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("locking %s: another slipway moves with this state", dir)
+		}
+		return nil, fmt.Errorf("locking the state: %w", err)
+	}
+	return f, nil
+}
+
+func (s *State) frozen(name string) *block.Entry {
+	i := slices.IndexFunc(s.Frozen, func(e block.Entry) bool { return e.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Frozen[i]
+}
+
+// cut is the piece that was made for a part, nil for none.
+func (s *State) cut(x seam.Part) *seam.Done {
+	i := slices.IndexFunc(s.Cuts, func(d seam.Done) bool {
+		return d.Source == x.Source && d.Side == x.Side && d.From == x.From && d.To == x.To
+	})
+	if i < 0 {
+		return nil
+	}
+	return &s.Cuts[i]
+}
+
+// known are the names of all blocks that the move has to do with.
+func (s *State) known() (names []string) {
+	for _, e := range s.Frozen {
+		names = append(names, e.Name)
+	}
+	for _, d := range s.Cuts {
+		names = append(names, d.Block)
+	}
+	return names
+}
+
+func (s *State) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if !slices.Contains(s.Notes, text) {
+		s.Notes = append(s.Notes, text)
+	}
+}

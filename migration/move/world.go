@@ -1,0 +1,167 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/seam"
+	"github.com/slipway-dev/slipway/migration/transfer"
+)
+
+// Server is one of the two running servers.
+type Server interface {
+	transfer.TargetServer
+	// BlockRange is the length of the blocks that it cuts from its head, in milliseconds.
+	BlockRange(ctx context.Context) (int64, error)
+}
+
+// World is what a decision depends on.
+type World struct {
+	State State
+	// Source are the blocks that the source lists.
+	Source []block.Entry
+	// SourceServer and TargetServer are nil while they do not answer; Silent says why.
+	SourceServer, TargetServer *transfer.Observation
+	SourceRange, TargetRange   int64
+	Silent                     []string
+	// Target are the target's blocks, Staged those that are whole on its disk.
+	Target []block.Entry
+	Staged []string
+	// Installing is a block whose installation nobody saw the end of.
+	Installing string
+	// Uncovered is why the target does not scrape yet what the source does; empty: it does.
+	Uncovered string
+	// SeamSpan is how far behind the moment of equal coverage the source's samples are held against the target's.
+	SeamSpan   time.Duration
+	OutOfOrder time.Duration
+	Lost       []string
+	Overrides  []string
+	WantsProof bool
+}
+
+// observe looks at everything once. Servers are asked before lists are read: what has left a head is in a block by then.
+func (m *mover) observe(ctx context.Context) (*World, error) {
+	w := &World{State: m.state, SeamSpan: m.o.SeamSpan, Lost: m.o.Lost, Overrides: m.o.Overrides, WantsProof: m.o.Proof != nil}
+	w.SourceServer, w.SourceRange = m.ask(ctx, w, m.o.SourceServer, &m.sourceRange)
+	w.TargetServer, w.TargetRange = m.ask(ctx, w, m.o.TargetServer, &m.targetRange)
+	if m.o.LateWindow != nil && m.late == nil && w.SourceServer != nil { // asked once in a run: it needs a reload to change
+		late, err := m.o.LateWindow(ctx)
+		if m.late = &late; err != nil {
+			m.late, w.SourceServer, w.Silent = nil, nil, append(w.Silent, err.Error())
+		}
+	}
+	if m.late != nil {
+		w.OutOfOrder = *m.late
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	list, err := m.o.Source.Blocks(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing the source: %w", err)
+	}
+	w.Source = list.Blocks
+	m.beyond(w)
+	if w.Target, err = transfer.ListTarget(m.o.TargetData); err != nil {
+		return nil, err
+	}
+	if w.Staged, w.Installing, err = transfer.StagedBlocks(m.o.TargetData); err != nil {
+		return nil, err
+	}
+	if w.State.Seam > 0 && w.State.End == 0 && w.TargetServer != nil {
+		if w.Uncovered, err = m.o.Coverage(ctx); err != nil {
+			return nil, fmt.Errorf("comparing what both servers scrape: %w", err)
+		}
+	}
+	return w, nil
+}
+
+// beyond remembers blocks behind the end: the source compacts them with others later.
+func (m *mover) beyond(w *World) {
+	for _, e := range w.Source {
+		if m.state.End == 0 || e.Meta == nil || e.Meta.MinTime < m.state.End {
+			continue
+		}
+		for _, id := range e.Meta.Compaction.Sources {
+			if !slices.Contains(m.state.Beyond, id) {
+				m.state.Beyond = append(m.state.Beyond, id)
+				m.unsaved = true
+			}
+		}
+	}
+	w.State = m.state
+}
+
+// ask asks a server what it sees. A server that does not answer is waited for.
+func (m *mover) ask(ctx context.Context, w *World, s Server, length *int64) (*transfer.Observation, int64) {
+	o, err := s.Observe(ctx)
+	if err == nil && *length == 0 {
+		*length, err = s.BlockRange(ctx)
+	}
+	if err != nil {
+		w.Silent = append(w.Silent, err.Error())
+		return nil, 0
+	}
+	return o, *length
+}
+
+// source are the blocks that are listed, and those that were found earlier and are pinned.
+func (w *World) source() []block.Entry {
+	all := slices.Clone(w.State.Frozen)
+	for _, e := range w.Source {
+		i := slices.IndexFunc(all, func(f block.Entry) bool { return f.Name == e.Name })
+		if i < 0 {
+			all = append(all, e)
+		} else if e.Verdict != block.OK {
+			all[i].Verdict, all[i].Damage = e.Verdict, e.Damage
+		}
+	}
+	return all
+}
+
+// seamWorld is the part of the world that the plan around the seam depends on.
+func (w *World) seamWorld() seam.World {
+	s := &w.State
+	return seam.World{
+		Source: w.source(), Held: w.Staged, Target: w.Target, Done: s.Cuts, Behind: s.Behind, Beyond: s.Beyond, Seam: s.Seam, End: s.End,
+		SourceHead: head(w.SourceServer, w.SourceRange), TargetHead: head(w.TargetServer, w.TargetRange),
+		OutOfOrder: w.OutOfOrder.Milliseconds(), Lost: append(slices.Clone(w.Lost), s.Expired...),
+	}
+}
+
+func head(o *transfer.Observation, length int64) *seam.Head {
+	if o == nil {
+		return nil
+	}
+	return &seam.Head{Min: o.Head.MinTime, Max: o.Head.MaxTime, Empty: o.Head.Empty, Range: length}
+}
+
+// first is where the target's own history begins: its head, or a block that is neither of the source nor a piece.
+func (w *World) first() int64 {
+	first := w.TargetServer.Head.MinTime
+	ours := map[string]bool{}
+	for _, e := range w.source() {
+		ours[e.Name] = true
+		if e.Meta != nil {
+			for _, id := range e.Meta.Compaction.Sources {
+				ours[id.String()] = true
+			}
+		}
+	}
+	for _, t := range w.Target {
+		if t.Meta == nil || ours[t.Name] {
+			continue
+		}
+		foreign := true
+		for _, id := range t.Meta.Compaction.Sources {
+			foreign = foreign && !ours[id.String()]
+		}
+		if foreign {
+			first = min(first, t.Meta.MinTime)
+		}
+	}
+	return first
+}

@@ -1,0 +1,262 @@
+package seam
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/slipway-dev/slipway/migration/block"
+)
+
+// MakePlan says what is missing on the target, in which order it goes in, and what is waited for.
+func MakePlan(w World) *Plan {
+	p := &planner{World: w, plan: &Plan{}}
+	upTo := func(m *block.Meta) bool { return w.Seam == 0 || m.MinTime < w.Seam }
+	before := p.layer(p.had(upTo, Whole, Before, Late), upTo, p.before)
+	after := p.behind()
+	if len(w.Behind) == 0 && w.Seam > 0 && w.End > 0 {
+		around := func(m *block.Meta) bool { return m.MaxTime > w.Seam && m.MinTime < w.End }
+		after = p.layer(p.apart(p.hadOnly(After), around), around, p.after)
+	}
+	slices.SortStableFunc(before, order)
+	slices.SortStableFunc(after, order)
+	late := slices.IndexFunc(before, func(x Part) bool { return x.Side == Late })
+	if late < 0 {
+		late = len(before)
+	}
+	p.plan.Parts = slices.Concat(before[:late], after, before[late:])
+	p.stage()
+	p.holes()
+	p.wait(before[:late], after)
+	return p.plan
+}
+
+// behind are the parts behind S' that were cut together and are not on the target.
+func (p *planner) behind() (parts []Part) {
+	had := p.hadOnly(After)
+	for _, x := range p.Behind {
+		if slices.ContainsFunc(x.Made, func(id ulid.ULID) bool { return !had[id] }) {
+			parts = append(parts, x)
+		}
+	}
+	return parts
+}
+
+// order is newest first; late parts come last, because they need the others to be there.
+func order(a, b Part) int {
+	late := func(x Part) int {
+		if x.Side == Late {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(late(a)-late(b), cmp.Compare(b.To, a.To), cmp.Compare(b.From, a.From), cmp.Compare(a.Source, b.Source))
+}
+
+type planner struct {
+	World
+	plan *Plan
+}
+
+// made are the blocks that a block was made of, itself if it says nothing.
+func made(m *block.Meta) []ulid.ULID {
+	if len(m.Compaction.Sources) == 0 {
+		return []ulid.ULID{m.ULID}
+	}
+	return m.Compaction.Sources
+}
+
+// had is what the target has before S': by its own list, and by the pieces in it.
+func (p *planner) had(concerns func(*block.Meta) bool, sides ...Side) map[ulid.ULID]bool {
+	had := p.apart(p.hadOnly(sides...), concerns)
+	for id := range p.there() {
+		had[id] = true
+	}
+	return had
+}
+
+// apart adds what nobody wants of a layer: what is given up, and blocks that lie wholly outside.
+func (p *planner) apart(had map[ulid.ULID]bool, concerns func(*block.Meta) bool) map[ulid.ULID]bool {
+	for _, e := range p.Source {
+		if e.Meta != nil && (slices.Contains(p.Lost, e.Name) || !concerns(e.Meta)) {
+			for _, id := range made(e.Meta) {
+				had[id] = true
+			}
+		}
+	}
+	for _, id := range p.Beyond {
+		had[id] = true
+	}
+	return had
+}
+
+// there is what the target's blocks were made of.
+func (p *planner) there() map[ulid.ULID]bool {
+	there := map[ulid.ULID]bool{}
+	for _, t := range p.Target {
+		if t.Meta == nil || t.Verdict != block.OK {
+			continue
+		}
+		there[t.Meta.ULID] = true
+		for _, id := range t.Meta.Compaction.Sources {
+			there[id] = true
+		}
+	}
+	return there
+}
+
+// hadOnly is what parts of some sides brought. A piece counts while the target has it, or a block made of it.
+func (p *planner) hadOnly(sides ...Side) map[ulid.ULID]bool {
+	had, there := map[ulid.ULID]bool{}, p.there()
+	for _, d := range p.Done {
+		id, err := ulid.ParseStrict(d.Block)
+		if !slices.Contains(sides, d.Side) || d.Block != "" && (err != nil || !there[id]) {
+			continue
+		}
+		for _, id := range d.Made {
+			had[id] = true
+		}
+	}
+	return had
+}
+
+// layer chooses blocks so that each block that any of them was made of is taken once. What is held is kept, unless a
+// block that is not held has it and more.
+func (p *planner) layer(had map[ulid.ULID]bool, concerns func(*block.Meta) bool, part func(e *block.Entry, fresh []ulid.ULID, partial bool) Part) []Part {
+	held, others := p.candidates(concerns)
+	var parts []Part
+	take := func(e *block.Entry) bool {
+		all := made(e.Meta)
+		fresh := slices.DeleteFunc(slices.Clone(all), func(id ulid.ULID) bool { return had[id] })
+		if len(fresh) == 0 {
+			return false
+		}
+		parts = append(parts, part(e, fresh, len(fresh) < len(all)))
+		for _, id := range fresh {
+			had[id] = true
+		}
+		return true
+	}
+	for _, e := range others {
+		if !inSmaller(e, held, others, had) {
+			take(e)
+		}
+	}
+	for _, e := range held {
+		if !take(e) && replaced(parts, made(e.Meta)) {
+			p.plan.Replaced = append(p.plan.Replaced, e.Name)
+		}
+	}
+	return p.sound(parts)
+}
+
+// inSmaller says that all that a block brings is in smaller ones, of which something is on the target's disk already: then
+// those travel, and not everything again. Of two blocks one holds the other, or they have nothing in common.
+func inSmaller(e *block.Entry, held, others []*block.Entry, had map[ulid.ULID]bool) bool {
+	smaller, begun := map[ulid.ULID]bool{}, false
+	for i, list := range [][]*block.Entry{held, others} {
+		for _, x := range list {
+			if len(made(x.Meta)) >= len(made(e.Meta)) && (i == 1 || len(made(x.Meta)) > len(made(e.Meta))) {
+				continue
+			}
+			for _, id := range made(x.Meta) {
+				smaller[id] = true
+				begun = begun || i == 0 && slices.Contains(made(e.Meta), id)
+			}
+		}
+	}
+	for _, id := range made(e.Meta) {
+		begun = begun || had[id]
+		if !had[id] && !smaller[id] {
+			return false
+		}
+	}
+	return begun
+}
+
+// replaced says that a chosen part brings what a block was made of.
+func replaced(parts []Part, ids []ulid.ULID) bool {
+	return slices.ContainsFunc(parts, func(x Part) bool {
+		return slices.ContainsFunc(ids, func(id ulid.ULID) bool { return slices.Contains(x.Made, id) })
+	})
+}
+
+// candidates are the blocks that concern a layer, those made of most blocks first.
+func (p *planner) candidates(concerns func(*block.Meta) bool) (held, others []*block.Entry) {
+	for i := range p.Source {
+		e := &p.Source[i]
+		isHeld := slices.Contains(p.Held, e.Name)
+		switch {
+		case slices.Contains(p.Lost, e.Name) || e.Verdict == block.Gone || e.Verdict == block.Deletable:
+		case e.Verdict == block.Superseded && !isHeld:
+		case e.Meta == nil:
+			if !slices.Contains(p.plan.Damaged, e.Name) {
+				p.plan.Damaged = append(p.plan.Damaged, e.Name)
+			}
+		case !concerns(e.Meta):
+		case isHeld:
+			held = append(held, e)
+		default:
+			others = append(others, e)
+		}
+	}
+	most := func(a, b *block.Entry) int {
+		return cmp.Or(cmp.Compare(len(made(b.Meta)), len(made(a.Meta))), cmp.Compare(a.Name, b.Name))
+	}
+	slices.SortStableFunc(held, most)
+	slices.SortStableFunc(others, most)
+	return held, others
+}
+
+// sound notes parts whose block cannot be read.
+func (p *planner) sound(parts []Part) []Part {
+	for _, x := range parts {
+		e := p.Source[slices.IndexFunc(p.Source, func(e block.Entry) bool { return e.Name == x.Source })]
+		bad := e.Verdict == block.Damaged || e.Verdict == block.Unsupported
+		if bad && !slices.Contains(p.Held, e.Name) && !slices.Contains(p.plan.Damaged, e.Name) {
+			p.plan.Damaged = append(p.plan.Damaged, e.Name)
+		}
+	}
+	return parts
+}
+
+func (p *planner) before(e *block.Entry, fresh []ulid.ULID, partial bool) Part {
+	x := Part{Source: e.Name, Side: Whole, From: e.Meta.MinTime, To: e.Meta.MaxTime, Bytes: e.Bytes, Made: fresh}
+	if p.Seam > 0 && x.To > p.Seam {
+		x.Side, x.To = Before, p.Seam
+	}
+	if partial {
+		x.Side = Late
+	}
+	return x
+}
+
+func (p *planner) after(e *block.Entry, fresh []ulid.ULID, _ bool) Part {
+	return Part{Source: e.Name, Side: After, From: max(e.Meta.MinTime, p.Seam), To: min(e.Meta.MaxTime, p.End), Bytes: e.Bytes, Made: fresh}
+}
+
+// stage lists what has to be on the target's disk: a block that is needed for two parts once.
+func (p *planner) stage() {
+	for _, x := range p.plan.Parts {
+		if !slices.Contains(p.Held, x.Source) && !slices.Contains(p.plan.Stage, x.Source) {
+			p.plan.Stage = append(p.plan.Stage, x.Source)
+		}
+	}
+}
+
+// holes are ranges between blocks of the source, up to S'.
+func (p *planner) holes() {
+	var metas []*block.Meta
+	for i := range p.Source {
+		if m := p.Source[i].Meta; m != nil {
+			metas = append(metas, m)
+		}
+	}
+	slices.SortFunc(metas, func(a, b *block.Meta) int { return cmp.Compare(a.MinTime, b.MinTime) })
+	for i, at := 1, int64(0); i < len(metas); i++ {
+		at = max(metas[i-1].MaxTime, at)
+		if metas[i].MinTime > at && (p.Seam == 0 || at < p.Seam) {
+			p.plan.Holes = append(p.plan.Holes, Range{at, metas[i].MinTime})
+		}
+	}
+}
