@@ -8,7 +8,7 @@ CACHE   ?= $(if $(SLIPWAY_CACHE),$(SLIPWAY_CACHE),$(HOME)/.cache/slipway)
 BIN     := bin/slipway
 LDFLAGS := -s -w -X github.com/slipway-dev/slipway/cli.Version=$(VERSION)
 TOOL    := go tool -modfile=go.tools.mod
-SUITES  := unit plane lab e2e
+SUITES  := unit plane engine lab e2e
 # Named by what it is built from, so that every checkout with the same go.tools.* shares one.
 LINTER  := $(CACHE)/tools/golangci-lint-$(shell cat go.tools.mod go.tools.sum | sha256sum | head -c 12)
 
@@ -45,7 +45,7 @@ test: packages build ## Unit tests and those with a real API server
 	go run ./test/suite unit plane
 
 .PHONY: test-all
-test-all: packages build stale bundle verify ## Everything that CI proves: root, practice machines, real kubelets
+test-all: packages build stale bundle engines verify ## Everything that CI proves: root, real servers, practice machines, real kubelets
 	go run ./test/suite $(SUITES)
 
 .PHONY: test-long
@@ -63,6 +63,10 @@ stale: build
 .PHONY: bundle
 bundle: build ## Build the bundle of Kubernetes and all that goes on a node (cached by content)
 	$(BIN) bundle build
+
+.PHONY: engines
+engines: ## Make the real Prometheus servers that tests start (cached by content)
+	go run ./test/engine/build
 
 .PHONY: bench
 bench: bench-cluster bench-scale bench-block bench-transfer ## All benchmarks

@@ -24,6 +24,8 @@ func arguments(suite string) ([]string, error) {
 		return []string{"test", "-json", "-timeout=10m", "./..."}, nil
 	case "plane":
 		return tagged("plane", everyTest, "-tags=plane", "-timeout=30m")
+	case "engine":
+		return tagged("engine", everyTest, "-tags=engine", "-timeout=30m")
 	case "lab":
 		return tagged("lab", func(dir, _ string) bool { return !strings.HasPrefix(dir, "test/e2e") }, "-tags=lab", "-timeout=40m")
 	case "e2e":
@@ -35,7 +37,7 @@ func arguments(suite string) ([]string, error) {
 		}
 		return tagged("long", mine, "-tags=lab,long", "-timeout=12h")
 	}
-	return nil, fmt.Errorf("there is no suite %q: unit, plane, lab, e2e, long", suite)
+	return nil, fmt.Errorf("there is no suite %q: unit, plane, engine, lab, e2e, long", suite)
 }
 
 func everyTest(string, string) bool { return true }
