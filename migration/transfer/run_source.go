@@ -16,6 +16,8 @@ type SourceOptions struct {
 	// Credentials is the source's folder of InitCredentials; not for a socket.
 	Credentials string
 	Budget      Budget
+	// FullSpeed looks at nothing: the ceiling alone holds reads. For a host that nobody uses.
+	FullSpeed bool
 	// ServerURL is the old server, whose query latency holds the transfer; empty: it is not asked.
 	ServerURL string
 	// Query is asked there; empty: count(up).
@@ -51,6 +53,9 @@ func RunSource(ctx context.Context, o SourceOptions) error {
 }
 
 func newHostThrottle(o SourceOptions) *Throttle {
+	if o.FullSpeed {
+		return NewThrottle(ThrottleOptions{Budget: o.Budget})
+	}
 	t := ThrottleOptions{Budget: o.Budget, Sensors: HostSensors(o.Local.Data)}
 	if o.ServerURL != "" {
 		t.Probe = QueryProbe(ProbeOptions{URL: o.ServerURL, Query: o.Query})
