@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -264,33 +263,24 @@ func (h *hostPair) listens(port string) {
 	})
 }
 
-// progress counts lines of the journal of one kind, of one block or of all.
-func (h *hostPair) progress(kind, block string) int {
+// reaches waits until the journal has so many lines of a kind, of one block or of all, while the pull goes on, and then runs
+// a script at once. All of it runs on the machine: what is waited for may be over soon.
+func (h *hostPair) reaches(kind, block string, n int, then string) {
 	h.t.Helper()
-	var n int
-	out := h.sh(newHost, `grep -c "\"k\":\"$2\",\"b\":\"$3" "$1" 2>/dev/null || :`, staging+"/journal", kind, block)
-	if _, err := fmt.Sscan(out, &n); err != nil && !errors.Is(err, io.EOF) && out != "" {
-		h.t.Fatalf("counting in the journal: %q: %v", out, err)
+	_, err := h.try(newHost, `i=0; while [ $i -lt 2400 ]; do i=$((i+1))
+		[ "$(grep -c "\"k\":\"$2\",\"b\":\"$3" "$1" 2>/dev/null || :)" -lt "$4" ] 2>/dev/null || { `+then+`
+			exit 0; }
+		[ "$(systemctl show -P ActiveState pull)" = active ] || { echo "the pull has ended" >&2; exit 3; }
+		sleep 0.05; done; exit 4`, staging+"/journal", kind, block, fmt.Sprint(n))
+	if err != nil {
+		h.t.Fatalf("waiting for %d lines %s: %v\n%s", n, kind, err, h.logs())
 	}
-	return n
-}
-
-// reaches waits until the journal has so many lines, while the pull goes on.
-func (h *hostPair) reaches(kind, block string, n int) {
-	h.t.Helper()
-	h.eventually(fmt.Sprintf("the journal has %d lines %s", n, kind), func() error {
-		h.pulls()
-		if got := h.progress(kind, block); got < n {
-			return fmt.Errorf("%d", got)
-		}
-		return nil
-	})
 }
 
 // pulls fails when the pull has ended: a fault that comes after it shows nothing.
 func (h *hostPair) pulls() {
 	h.t.Helper()
-	if state := h.sh(newHost, `systemctl show -P ActiveState pull`); state != "active" && state != "activating" {
+	if state := h.sh(newHost, `systemctl show -P ActiveState pull`); state != "active" {
 		h.t.Fatalf("the pull has ended before the fault came: %s\n%s", state, h.logs())
 	}
 }

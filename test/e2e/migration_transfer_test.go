@@ -38,7 +38,7 @@ func overTLS(h *hostPair, queries *load) {
 	t := h.t
 	h.credentials()
 	h.start(oldHost, "blocks", "/usr/local/bin/slipway-agent", "source", "-data", oldData, "-listen", ":9797", "-credentials", "/home/prometheus/source",
-		"-server", "http://127.0.0.1:9090", "-latency-budget", "900", "-ceiling", "12000000", "-keep-free", "67108864")
+		"-server", "http://127.0.0.1:9090", "-latency-budget", "900", "-ceiling", "10000000", "-keep-free", "67108864")
 	h.listens("9797")
 	sums, names := h.blocks(oldHost, oldData)
 	oldest := names[len(names)-1]
@@ -46,16 +46,18 @@ func overTLS(h *hostPair, queries *load) {
 		h.start(newHost, "pull", "/usr/local/bin/slipway-agent", "target", "-from", h.address(oldHost)+":9797", "-to", newData, "-credentials", "/home/mover/target")
 	}
 	pull()
-	h.reaches("whole", "", 2)
+	h.reaches("whole", "", 2, ":")
 	h.kill(oldHost, "blocks") // it is started again by its unit
-	h.reaches("piece", names[bigBlock], 8)
-	h.kill(newHost, "pull")
+	h.reaches("piece", names[bigBlock], 8, "systemctl kill -s KILL pull")
 	pull()
 	h.eventually("the old host has pinned what is missing again", func() error {
 		_, err := h.try(oldHost, `test -e "$1/slipway-pin/$2/meta.json" && systemctl is-active blocks`, oldData, oldest)
 		return err
 	})
+	must(t, h.lab.Unplug(t.Context(), newHost))
+	h.pulls()
 
+	// While the cable is out the server is restarted by its owner, and its retention takes the oldest block.
 	queries.pause(true)
 	h.serve("28d") // the oldest block ends 29 days before the newest, the one after it 27
 	queries.pause(false)
@@ -63,13 +65,9 @@ func overTLS(h *hostPair, queries *load) {
 		_, err := h.try(oldHost, `test ! -e "$1/$2"`, oldData, oldest)
 		return err
 	})
-	h.pulls()
+	h.pass(2 * time.Second)
 	before := strings.ReplaceAll(h.sourceState(), "slipway-pin\n", "")
-
-	must(t, h.lab.Unplug(t.Context(), newHost))
-	h.pass(3 * time.Second)
 	must(t, h.lab.Plug(t.Context(), newHost))
-	h.reaches("whole", "", 6)
 	must(t, h.lab.Freeze(t.Context(), oldHost))
 	h.pass(2 * time.Second)
 	must(t, h.lab.Thaw(t.Context(), oldHost))
@@ -97,7 +95,7 @@ func throughSSH(h *hostPair) {
 		flip "$1.bad" 1000000; truncate -s 20000 "$2.bad"; mkdir /root/good
 		mv "$1" /root/good/chunks; mv "$1.bad" "$1"; mv "$2" /root/good/index; mv "$2.bad" "$2"`, flipped, truncated)
 	h.start(oldHost, "blocks", "/usr/local/bin/slipway", "prometheus", "agent", "source", oldData, "--listen", "unix:"+blocksSocket,
-		"--ceiling", "16MiB", "--keep-free", "64MiB")
+		"--full-speed", "--ceiling", "10MiB", "--keep-free", "64MiB")
 	h.eventually("the source listens", func() error { _, err := h.try(oldHost, `test -S "$1"`, blocksSocket); return err })
 	if ports := h.sh(oldHost, `ss -Hltn | tr -s ' ' | cut -d' ' -f4 | sed 's/.*://' | sort -un | tr '\n' ' '`); ports != "22 9090" {
 		t.Fatalf("the old host listens at %s: nothing but sshd and the server is wanted", ports)
@@ -108,16 +106,20 @@ func throughSSH(h *hostPair) {
 	}
 
 	pull()
-	h.reaches("piece", names[bigBlock], 8)
-	h.sh(newHost, flip+` flip "$1" 5000`, staging+"/"+names[bigBlock]+"/chunks/000001") // a piece that arrived, not yet read back
+	h.reaches("piece", names[bigBlock], 8, "systemctl kill -s STOP pull")
+	if state := h.sh(newHost, `grep -c "\"k\":\"whole\",\"b\":\"$2" "$1" || :`, staging+"/journal", names[bigBlock]); state != "0" {
+		t.Fatal("the big block is whole already: there is nothing left to flip")
+	}
+	h.sh(newHost, flip+` flip "$1" 5000`, staging+"/"+names[bigBlock]+"/chunks/000001") // it arrived and is not yet read back
 	must(t, h.lab.FillDisk(t.Context(), newHost, 0))
+	h.sh(newHost, `systemctl kill -s CONT pull`)
 	if p := h.ends(); p.exit != "1" || !strings.Contains(p.said, "make room and run again") {
 		t.Fatalf("with a full disk: exit %s\n%s", p.exit, p.said)
 	}
 	must(t, h.lab.FreeDisk(t.Context(), newHost))
 
 	pull()
-	h.reaches("whole", names[bigBlock], 1)
+	h.reaches("whole", names[bigBlock], 1, ":")
 	h.kill(newHost, "tunnel") // it is started again by its unit
 	p := h.ends()
 	bad := map[string]bool{}
