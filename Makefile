@@ -69,7 +69,7 @@ engines: ## Make the real Prometheus servers that tests start (cached by content
 	go run ./test/engine/build
 
 .PHONY: bench
-bench: bench-cluster bench-scale bench-block bench-transfer ## All benchmarks
+bench: bench-cluster bench-scale bench-block bench-transfer bench-migration ## All benchmarks
 
 .PHONY: bench-cluster
 bench-cluster: packages build stale bundle ## Time to cluster and to join, against a shell script on the same machines
@@ -86,6 +86,10 @@ bench-block: ## Scrubbing a block of Prometheus against sha256sum and against th
 .PHONY: bench-transfer
 bench-transfer: ## Pulling blocks over mutual TLS against rsync over SSH (or cp, where that is missing), with CPU seconds per GB
 	go test -run '^$$' -bench BenchmarkTransfer -benchtime 3x -timeout 30m ./migration/transfer
+
+.PHONY: bench-migration
+bench-migration: packages build stale ## Blocks between two practice machines against rsync: speed, CPU, memory, the old server's queries; SIZE=600 in MB
+	SLIPWAY_BENCH_MB='$(SIZE)' go test -tags lab -run '^$$' -bench BenchmarkMigration -benchtime 1x -timeout 30m ./test/e2e
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs and the API reference

@@ -45,6 +45,7 @@ With --listen unix:PATH no certificates are needed: only the user of the socket 
 	f.BoolVar(&o.Local.Copy, "copy", false, "copy blocks where the file system has no hard links")
 	f.Var(&o.keepFree, "keep-free", "drop the pin when less is free, as in 10GiB")
 	f.Var(&o.ceiling, "ceiling", "most bytes per second, as in 50MiB; 0: none")
+	f.BoolVar(&o.FullSpeed, "full-speed", false, "hold to the ceiling alone, whatever the host and the server suffer")
 	f.Float64Var(&o.Budget.LatencyPercent, "latency-budget", 20, "percent by which the server's query may become slower")
 	f.StringVar(&o.Server.URL, "server", "", "address of the running server, as in http://127.0.0.1:9090")
 	serverFlags(f, "server-", " of the running server", &o.Server)

@@ -106,6 +106,7 @@ func source(ctx context.Context, args []string, errs io.Writer) error {
 	flags.BoolVar(&o.Local.Copy, "copy", false, "copy blocks that cannot be linked")
 	flags.Uint64Var(&o.Local.KeepFree, "keep-free", 1<<30, "bytes that must stay free; with less the pin is dropped")
 	flags.Int64Var(&o.Budget.Ceiling, "ceiling", 0, "most bytes per second; 0: none")
+	flags.BoolVar(&o.FullSpeed, "full-speed", false, "hold to the ceiling alone, whatever the host and the server suffer")
 	flags.Float64Var(&o.Budget.LatencyPercent, "latency-budget", 20, "percent by which the server's query may be slower than idle")
 	serverFlags(flags, "server", "address of the server, whose query latency holds the transfer", &o.Server)
 	flags.StringVar(&o.Query, "query", "", "PromQL that is asked there (default: count(up))")

@@ -77,6 +77,7 @@ const (
 	Staged    BlockState = "staged"    // verified on the target's disk, waits for its installation
 	Installed BlockState = "installed" // in the data directory
 	Differs   BlockState = "differs"   // installed, but not what the source has; a whole one is staged
+	Bad       BlockState = "damaged"   // the source's disk does not give it whole; what arrived is staged
 )
 
 // PulledBlock is one block after a pull.
@@ -114,11 +115,13 @@ type pull struct {
 
 	mu     sync.Mutex
 	states map[string]*PulledBlock
+	bad    []error // of blocks that the source's disk does not give whole
 }
 
 // Pull brings blocks into the staging folder and verifies them on the target's disk. Killed at any moment, it goes on
 // where it was; what is staged or installed is not read again. Errors are *NoSpaceError, *DamageError, *LostError,
-// *RefusedError, or the system's; after each of them everything that arrived is kept.
+// *RefusedError, or the system's; after each of them everything that arrived is kept. A block that is damaged on the
+// source's disk keeps no other back: the errors of all such blocks come together, when the rest is staged.
 func Pull(ctx context.Context, o PullOptions) (*PullResult, error) {
 	p := &pull{o: o.withDefaults(), staging: filepath.Join(o.Target, StagingFolder), began: time.Now(), states: map[string]*PulledBlock{}}
 	p.slots = make(chan struct{}, p.o.Parallel)
@@ -184,12 +187,27 @@ func (p *pull) run(ctx context.Context) error {
 				return ctx.Err()
 			}
 			if err := b.stage(ctx); err != nil {
-				return fmt.Errorf("bringing block %s: %w", b.name, err)
+				return b.leave(fmt.Errorf("bringing block %s: %w", b.name, err))
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	err = group.Wait()
+	return errors.Join(append(p.bad, err)...)
+}
+
+// leave notes an error that is of this block alone, and gives back every other one.
+func (b *staging) leave(err error) error {
+	var damage *DamageError
+	var said *RefusedError
+	if !(errors.As(err, &damage) && damage.Side == SourceDisk) && !(errors.As(err, &said) && said.Code == BadDisk) {
+		return err
+	}
+	b.done(PulledBlock{Name: b.name, State: Bad, Folder: b.folder, Bytes: b.known.bytes()})
+	b.pull.mu.Lock()
+	defer b.pull.mu.Unlock()
+	b.bad = append(b.bad, err)
+	return nil
 }
 
 // missing are the blocks that are neither installed nor staged whole. Only names and sizes are looked at.

@@ -190,6 +190,28 @@ func TestPullStopsAtDamageAndNamesTheSide(t *testing.T) {
 	}
 }
 
+func TestPullBringsTheRestWhenABlockIsDamagedOnTheSource(t *testing.T) {
+	dir, names := sourceDir(t)
+	flip(t, filepath.Join(dir, names[0], "chunks/000002"), 9000)
+	o := pullOptions(openLocal(t, LocalOptions{Data: dir}), t.TempDir(), names)
+	r, err := Pull(t.Context(), o)
+	var damage *DamageError
+	if !errors.As(err, &damage) || damage.Side != SourceDisk || damage.Block != names[0] {
+		t.Fatalf("%v", err)
+	}
+	if len(r.Blocks) != 3 || r.Blocks[0].State != Bad || r.Blocks[1].State != Staged || r.Blocks[2].State != Staged {
+		t.Fatalf("%+v", r.Blocks)
+	}
+	t.Run("and the block alone when it is whole again", func(t *testing.T) {
+		flip(t, filepath.Join(dir, names[0], "chunks/000002"), 9000)
+		r := mustPull(t, o)
+		sameBlocks(t, r, names)
+		if r.BytesKept < totalBytes(t, names[1:]) {
+			t.Errorf("kept %d bytes of the others", r.BytesKept)
+		}
+	})
+}
+
 func TestPullStopsWhenTheSourceIsLostAndGoesOnLater(t *testing.T) {
 	dir, names := sourceDir(t)
 	target := t.TempDir()
