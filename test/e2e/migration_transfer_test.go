@@ -101,24 +101,46 @@ func throughSSH(h *hostPair) {
 		t.Fatalf("the old host listens at %s: nothing but sshd and the server is wanted", ports)
 	}
 	h.tunnel()
-	pull := func() {
-		h.start(newHost, "pull", "/usr/local/bin/slipway", "prometheus", "pull", "unix:"+tunnelSocket, newData, "-o", "json")
-	}
 
-	pull()
-	h.reaches("piece", names[bigBlock], 8, "systemctl kill -s STOP pull")
-	if state := h.sh(newHost, `grep -c "\"k\":\"whole\",\"b\":\"$2" "$1" || :`, staging+"/journal", names[bigBlock]); state != "0" {
+	fullDisk(h, names[bigBlock])
+	damagedBlocks(h, names)
+	// Mended in place: the pin holds the same files.
+	h.sh(oldHost, `cat /root/good/chunks > "$1"; cat /root/good/index > "$2"`, flipped, truncated)
+	h.pullThroughSSH()
+	if p := h.ends(); p.exit != "0" || len(p.Pull.Blocks) != len(names) || p.Pull.BytesKept < 64<<20 {
+		t.Fatalf("with a mended disk: exit %s, %d of %d blocks, %d bytes kept\n%s", p.exit, len(p.Pull.Blocks), len(names), p.Pull.BytesKept, p.said)
+	}
+	h.same(sums)
+	h.sh(oldHost, `mv /root/good/chunks "$1"; mv /root/good/index "$2"`, flipped, truncated)
+	h.untouched(before)
+}
+
+func (h *hostPair) pullThroughSSH() {
+	h.t.Helper()
+	h.start(newHost, "pull", "/usr/local/bin/slipway", "prometheus", "pull", "unix:"+tunnelSocket, newData, "-o", "json")
+}
+
+// fullDisk flips a byte that arrived and is not yet read back, and fills the disk: the pull stops, and the next one finds both.
+func fullDisk(h *hostPair, big string) {
+	t := h.t
+	h.pullThroughSSH()
+	h.reaches("piece", big, 8, "systemctl kill -s STOP pull")
+	if n := h.sh(newHost, `grep -c "\"k\":\"whole\",\"b\":\"$2" "$1" || :`, staging+"/journal", big); n != "0" {
 		t.Fatal("the big block is whole already: there is nothing left to flip")
 	}
-	h.sh(newHost, flip+` flip "$1" 5000`, staging+"/"+names[bigBlock]+"/chunks/000001") // it arrived and is not yet read back
+	h.sh(newHost, flip+` flip "$1" 5000`, staging+"/"+big+"/chunks/000001")
 	must(t, h.lab.FillDisk(t.Context(), newHost, 0))
 	h.sh(newHost, `systemctl kill -s CONT pull`)
 	if p := h.ends(); p.exit != "1" || !strings.Contains(p.said, "make room and run again") {
 		t.Fatalf("with a full disk: exit %s\n%s", p.exit, p.said)
 	}
 	must(t, h.lab.FreeDisk(t.Context(), newHost))
+}
 
-	pull()
+// damagedBlocks pulls all but the two that are damaged on the old disk, while ssh is killed.
+func damagedBlocks(h *hostPair, names []string) {
+	t := h.t
+	h.pullThroughSSH()
 	h.reaches("whole", names[bigBlock], 1, ":")
 	h.kill(newHost, "tunnel") // it is started again by its unit
 	p := h.ends()
@@ -136,17 +158,6 @@ func throughSSH(h *hostPair) {
 			t.Errorf("the pull does not say %q:\n%s", want, p.said)
 		}
 	}
-
-	// Mended in place: the pin holds the same files.
-	h.sh(oldHost, `cat /root/good/chunks > "$1"; cat /root/good/index > "$2"`, flipped, truncated)
-	pull()
-	p = h.ends()
-	if p.exit != "0" || len(p.Pull.Blocks) != len(names) || p.Pull.BytesKept < 64<<20 {
-		t.Fatalf("with a mended disk: exit %s, %d of %d blocks, %d bytes kept\n%s", p.exit, len(p.Pull.Blocks), len(names), p.Pull.BytesKept, p.said)
-	}
-	h.same(sums)
-	h.sh(oldHost, `mv /root/good/chunks "$1"; mv /root/good/index "$2"`, flipped, truncated)
-	h.untouched(before)
 }
 
 // flip is a shell function that turns a byte of a file into another one.
