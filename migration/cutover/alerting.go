@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // The steps, in their order. Two of them edit the source and need an approval of that name.
@@ -78,8 +80,23 @@ func (r *runner) senders(ctx context.Context) (from, to sender, slack time.Durat
 		}
 		moved = s.Alerting
 	}
-	slack = time.Duration(max(source.Global.EvaluationInterval, target.Global.EvaluationInterval))
-	return newSender(source, own), newSender(target, moved), slack + time.Second, nil
+	slack, err = r.longestInterval(ctx, max(source.Global.EvaluationInterval, target.Global.EvaluationInterval))
+	return newSender(source, own), newSender(target, moved), slack + time.Second, err
+}
+
+// longestInterval is how long an alert may wait for its next evaluation on either server.
+func (r *runner) longestInterval(ctx context.Context, usual model.Duration) (time.Duration, error) {
+	longest := time.Duration(usual)
+	for _, p := range []*prometheus{r.source, r.target} {
+		rules, err := p.alertingRules(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, rule := range rules {
+			longest = max(longest, time.Duration(rule.Interval*float64(time.Second)))
+		}
+	}
+	return longest, nil
 }
 
 // readyToSend checks what does not change by waiting, and then waits until both fire the same.
@@ -215,7 +232,7 @@ func (h *heardStep) undo(ctx context.Context, _ *Record) error {
 // refreshTime is how long the only sender may take to tell everything again. Alertmanager forgets an alert after four times the longer of
 // the two (Prometheus, rules/alerting.go, sendAlerts), so there is time to put the other sender back.
 func (r *runner) refreshTime(resend, evaluation time.Duration) time.Duration {
-	return resend + 2*evaluation + 15*time.Second
+	return resend + evaluation + 15*time.Second
 }
 
 // bothTime is the same for one of two senders, which has time.

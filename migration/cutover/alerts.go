@@ -172,12 +172,18 @@ func compareAlerts(source, target []alert, from, to sender, slack time.Duration)
 			c.Younger = append(c.Younger, fmt.Sprintf("%s (pending on the source since %s)", name, s.ActiveAt.UTC().Format(time.TimeOnly)))
 		}
 	}
+	c.Extra = firesAlone(there, here)
+	return c
+}
+
+// firesAlone lists alerts that fire there and not here.
+func firesAlone(there, here map[string]alert) (names []string) {
 	for _, name := range sortedKeys(there) {
-		if s, ok := here[name]; there[name].State == firing && (!ok || s.State != firing) {
-			c.Extra = append(c.Extra, name)
+		if there[name].State == firing && here[name].State != firing {
+			names = append(names, name)
 		}
 	}
-	return c
+	return names
 }
 
 // bySent orders alerts by what is sent of them. Of two alerts that are sent as one, the one that fires counts.

@@ -53,7 +53,7 @@ func (e *edit) wanted() (before, after *config.File, err error) {
 			return nil, nil, fmt.Errorf("reading the configuration of the %s: %w", e.server.Name(), err)
 		}
 	}
-	if before, err = config.Parse(path, data); err != nil {
+	if before, err = parseWhole(path, data); err != nil {
 		return nil, nil, err
 	}
 	if e.on {
@@ -65,6 +65,18 @@ func (e *edit) wanted() (before, after *config.File, err error) {
 	}
 	after, _, err = before.TakeOut(e.section)
 	return before, after, err
+}
+
+// parseWhole refuses a file in which secrets are hidden: put where a server reads it, it would not work.
+func parseWhole(path string, data []byte) (*config.File, error) {
+	f, err := config.Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	if hidden := f.Masked(); len(hidden) > 0 {
+		return nil, refuse(RuleFileIsServed, "%s:%d: %s is hidden, as in what a server tells of its configuration; name a copy of the file itself", path, hidden[0].Line, hidden[0].Path)
+	}
+	return f, nil
 }
 
 func (e *edit) putIn(before *config.File) (*config.File, error) {
@@ -94,7 +106,7 @@ func (r *runner) sectionToMove(name, path string) (*config.Taken, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the section %s: %w", name, err)
 	}
-	f, err := config.Parse(path, data)
+	f, err := parseWhole(path, data)
 	if err != nil {
 		return nil, err
 	}
@@ -126,11 +138,15 @@ func (e *edit) keptDiff(rec *Record) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fileDiff(rec.File, before, after), nil
+	return e.r.diff(rec.File, before, after), nil
 }
 
-// fileDiff shows what differs, with secrets masked; a text that is no configuration is not shown at all.
-func fileDiff(path string, before, after []byte) string {
+// diff shows what differs, with secrets masked. Of files that are no configuration of Prometheus hardly anything is shown: where their
+// secrets stand is not known.
+func (r *runner) diff(path string, before, after []byte) string {
+	if slices.ContainsFunc(r.Spec.Grafana, func(g Grafana) bool { return g.ProvisioningFile == path }) {
+		return lineDiff(path, before, after)
+	}
 	from, err := config.Parse(path, before)
 	to, err2 := config.Parse(path, after)
 	if errors.Join(err, err2) != nil {
@@ -267,7 +283,7 @@ func (r *runner) changedSince(path, from, to string, data []byte) error {
 		return err
 	}
 	return refuse(RuleUnchanged, "%s was changed by somebody else; bring it back to what was left there, or finish by hand with the copy %s:\n%s",
-		path, r.store.kept(to), fileDiff(path, left, data))
+		path, r.store.kept(to), r.diff(path, left, data))
 }
 
 // takeBack puts the old file back when the server does not take the new one. A person who was not quick enough is no such reason.
@@ -322,7 +338,7 @@ func (r *runner) previewPut(rec *Record) (string, error) {
 	if sum := digest(now); sum != rec.Before && sum != rec.After {
 		return "", r.changedSince(rec.File, rec.After, rec.Before, now)
 	}
-	return fileDiff(rec.File, now, before), nil
+	return r.diff(rec.File, now, before), nil
 }
 
 // holds looks whether a change that was made is still there.

@@ -89,7 +89,7 @@ func (r *runner) isCutOver(ctx context.Context, all []step) (string, error) {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("%d steps are done, and still so", len(all)), nil
+	return fmt.Sprintf("%d of %d steps are done, and still so", len(all), len(all)), nil
 }
 
 // metricRequests counts requests by handler since 2.0 (Prometheus, web/web.go).

@@ -180,7 +180,10 @@ func (r *runner) dataSources(ctx context.Context, g *grafana) ([]string, error) 
 }
 
 func (g *grafana) subject(uid string) string {
-	return fmt.Sprintf("%s org %d data source %s", g.URL(), g.spec.OrgID, uid)
+	if g.spec.OrgID == 0 {
+		return fmt.Sprintf("%s data source %s", g.URL(), uid)
+	}
+	return fmt.Sprintf("%s organisation %d data source %s", g.URL(), g.spec.OrgID, uid)
 }
 
 // grafanaStep sends one data source to the new address.

@@ -182,8 +182,11 @@ func (w *world) updated() (time.Time, error) {
 		return time.Time{}, err
 	}
 	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&list); err != nil || len(list) != 1 {
-		return time.Time{}, fmt.Errorf("%d alerts, want 1 (%v)", len(list), err)
+	if err := json.NewDecoder(res.Body).Decode(&list); err != nil {
+		return time.Time{}, err
+	}
+	if len(list) != 1 {
+		return time.Time{}, fmt.Errorf("%d alerts, want 1", len(list))
 	}
 	return list[0].UpdatedAt, nil
 }

@@ -180,12 +180,15 @@ type alertingRule struct {
 	Labels    labels.Labels `json:"labels"`
 	Health    string        `json:"health"`
 	LastError string        `json:"lastError"`
+	// Interval is that of its group, in seconds.
+	Interval float64 `json:"-"`
 }
 
 func (p *prometheus) alertingRules(ctx context.Context) ([]alertingRule, error) {
 	var answer struct {
 		Groups []struct {
-			Rules []alertingRule `json:"rules"`
+			Interval float64        `json:"interval"`
+			Rules    []alertingRule `json:"rules"`
 		} `json:"groups"`
 	}
 	if _, err := p.Call(ctx, http.MethodGet, "/api/v1/rules", url.Values{"type": {"alert"}}, server.Into(&answer)); err != nil {
@@ -193,7 +196,10 @@ func (p *prometheus) alertingRules(ctx context.Context) ([]alertingRule, error) 
 	}
 	var all []alertingRule
 	for _, g := range answer.Groups {
-		all = append(all, g.Rules...)
+		for _, r := range g.Rules {
+			r.Interval = g.Interval
+			all = append(all, r)
+		}
 	}
 	return all, nil
 }

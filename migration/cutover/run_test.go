@@ -140,7 +140,10 @@ func TestRunRefuses(t *testing.T) {
 		"another section on the target": {func(w *street, _ *Options) {
 			w.write("target.yml", w.read("target.yml")+"alerting: {alertmanagers: []}\n")
 		}, RuleSectionFree, "target.yml", true},
-		"a file that is not the server's":           {func(w *street, _ *Options) { w.write("target.yml", "global: {}\n") }, RuleFileIsServed, "0 external labels", true},
+		"a file that is not the server's": {func(w *street, _ *Options) { w.write("target.yml", "global: {}\n") }, RuleFileIsServed, "0 external labels", true},
+		"a file with hidden secrets": {func(w *street, _ *Options) {
+			w.write("source.yml", strings.Replace(w.read("source.yml"), "geheim", "<secret>", 1))
+		}, RuleFileIsServed, "is hidden", true},
 		"a new address that does not answer":        {func(_ *street, o *Options) { o.Spec.Grafana[0].NewURL = "http://127.0.0.1:1" }, RuleEndpointAnswers, "127.0.0.1:1", false},
 		"Grafana that cannot reach the new address": {func(w *street, _ *Options) { w.grafana.healthy[w.target.url] = false }, RuleDataSourceHealthy, "connection refused", false},
 		"no data source":                            {func(_ *street, o *Options) { o.Spec.Grafana[0].OldURL = "http://elsewhere" }, RuleDataSourceIsOurs, "http://elsewhere", false},

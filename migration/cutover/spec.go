@@ -93,7 +93,8 @@ func ReadSpec(data []byte, dir string) (*Spec, error) {
 		return nil, fmt.Errorf("it is larger than %d bytes", maxFile)
 	}
 	if err := yaml.UnmarshalStrict(data, &s); err != nil {
-		return nil, fmt.Errorf("reading YAML: %w", err)
+		// Where it went through on the way says nothing to people.
+		return nil, fmt.Errorf("reading YAML: %s", strings.TrimPrefix(err.Error(), "error unmarshaling JSON: while decoding JSON: json: "))
 	}
 	for _, path := range s.paths() {
 		if *path != "" && !filepath.IsAbs(*path) {
@@ -153,16 +154,21 @@ func (s *Spec) complete() error {
 	for i := range s.Grafana {
 		problems = append(problems, s.completeGrafana(i))
 	}
-	for _, name := range s.Overrides {
-		if !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.Name == name && r.Overridable }) {
-			problems = append(problems, fmt.Errorf("overrides: there is no rule %q that can be switched off", name))
-		}
-	}
+	problems = append(problems, s.checkOverrides())
 	if len(s.Grafana) == 0 && s.Alerting == nil && s.RemoteWrite == nil {
 		problems = append(problems, errors.New("there is nothing to do: give grafana, alerting or remoteWrite"))
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	return errors.Join(problems...)
+}
+
+func (s *Spec) checkOverrides() error {
+	for _, name := range s.Overrides {
+		if !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.Name == name && r.Overridable }) {
+			return fmt.Errorf("overrides: there is no rule %q that can be switched off", name)
+		}
+	}
+	return nil
 }
 
 func (s *Server) complete(name string, edited bool) error {
