@@ -209,7 +209,7 @@ func printPlanSkew(out io.Writer, p *survey.Plan, to skew.Version) {
 	if p.Skew == nil {
 		return
 	}
-	fmt.Fprintf(out, "\nWHAT %v DOES DIFFERENTLY\n%d places break, %d differ, %d to look at, in the configuration, the flags and %d expressions of rules\n", to,
+	fmt.Fprintf(out, "\nWHAT %v DOES DIFFERENTLY\nPlaces that break: %d, that differ: %d, to look at: %d (configuration and flags as the server tells them, expressions of rules: %d)\n", to,
 		p.Skew.Count(skew.Breaks), p.Skew.Count(skew.Differs), p.Skew.Count(skew.Look), expressions(p.Skew))
 	if len(p.Skew.Hops) > 1 {
 		fmt.Fprintf(out, "It is two moves, by %v: only that reads what %v wrote if you have to go back\n", p.Skew.Hops[0].To, to)

@@ -64,7 +64,7 @@ Exit codes: 0 nothing speaks against the move but warnings, 1 a rule refuses it 
 		_ = cmd.RegisterFlagCompletionFunc(side.name, cobra.NoFileCompletions)
 	}
 	f.IntVar(&o.coverage.Scrapes, "scrapes", 3, "how many scrapes of each target have to agree")
-	f.DurationVar(&o.coverage.Wait, "wait", 0, "how long to wait for the target's first scrapes")
+	f.DurationVar(&o.coverage.Wait, "wait", 0, "how long to wait until both scrape the same, such as after a start of the target")
 	f.StringSliceVar(&o.coverage.Except, "except", nil, "this job may stay behind; may be repeated")
 	f.Var(&o.free, "free", "what is free on the target's volume, as in 900GiB")
 	f.StringSliceVar(&o.override, "override", nil, "switch off this rule; may be repeated")

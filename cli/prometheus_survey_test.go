@@ -10,10 +10,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
+// recordedAt is about when the answers were given.
+const recordedAt = 1_795_364_580.0
+
 // asked serves what a real server of a version said (migration/survey/testdata), with pieces of text replaced.
-func asked(t *testing.T, version string, replace ...string) string {
+// Its clock stands still, or ticks from the same time as that of others.
+func asked(t *testing.T, version string, ticks bool, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "migration", "survey", "testdata", "prometheus-"+version+".json"))
 	if err != nil {
@@ -28,12 +33,17 @@ func asked(t *testing.T, version string, replace ...string) string {
 	if err := json.Unmarshal([]byte(strings.NewReplacer(replace...).Replace(string(data))), &answers); err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := r.URL.Path
 		if key == "/api/v1/query" {
 			key, _, _ = strings.Cut(r.FormValue("query"), "{")
 		}
 		text, ok := answers[key]
+		if key == "time()" && ticks {
+			fmt.Fprintf(w, `{"status":"success","data":{"resultType":"scalar","result":[0,"%.3f"]}}`, recordedAt+time.Since(began).Seconds())
+			return
+		}
 		if !ok {
 			http.NotFound(w, r)
 			return
@@ -68,7 +78,7 @@ func surveyed(t *testing.T, names *strings.Replacer, steps [][2]string) string {
 
 func TestPrometheusPlan(t *testing.T) {
 	// The recorded server is young; this one has 800 GiB of 180 days.
-	large := asked(t, "2.42", "prometheus_tsdb_blocks_loaded 0", "prometheus_tsdb_blocks_loaded 27", "prometheus_tsdb_storage_blocks_bytes 0", "prometheus_tsdb_storage_blocks_bytes 858993459200",
+	large := asked(t, "2.42", false, "prometheus_tsdb_blocks_loaded 0", "prometheus_tsdb_blocks_loaded 27", "prometheus_tsdb_storage_blocks_bytes 0", "prometheus_tsdb_storage_blocks_bytes 858993459200",
 		"prometheus_tsdb_lowest_timestamp 1.795", "prometheus_tsdb_lowest_timestamp 1.780")
 	silent := httptest.NewServer(http.NotFoundHandler())
 	defer silent.Close()
@@ -100,8 +110,8 @@ func TestPrometheusPlan(t *testing.T) {
 }
 
 func TestPrometheusPreflight(t *testing.T) {
-	source, target := asked(t, "2.42"), asked(t, "3.16")
-	twin := asked(t, "2.42", "2.42.0+ds", "3.16.0", "http://127.0.0.1:19093/api/v2/alerts", "http://127.0.0.1:19093/api/v2/alerts")
+	source, target := asked(t, "2.42", true), asked(t, "3.16", true)
+	twin := asked(t, "2.42", true, "2.42.0+ds", "3.16.0", "http://127.0.0.1:19093/api/v2/alerts", "http://127.0.0.1:19093/api/v2/alerts")
 	both := " --source " + source + " --target " + target
 	golden(t, "prometheus_preflight.golden", surveyed(t, strings.NewReplacer(source, "http://monitor:9090", target, "http://new:9090", twin, "http://twin:9090"), [][2]string{
 		{"lists what speaks against the move, and what the target cannot reach", "preflight" + both},

@@ -30,7 +30,7 @@ func TestCoverageOfRealServers(t *testing.T) {
 	if diff := cmp.Diff([]JobCoverage{{"app", 1, 0, 0, false}, {"node", 2, 2, 1, false}, {"prometheus", 1, 1, 0, true}}, r.Jobs); diff != "" {
 		t.Errorf("jobs -want +got:\n%s", diff)
 	}
-	if r.Verdict != CoverageDifferent || r.Says != "1 of 3 targets are equal; 1 not known to the target, 1 that it cannot reach; 1 jobs stay behind" || len(r.Exceptions) != 1 || r.Exceptions[0].SamplesPerScrape < 400 {
+	if r.Verdict != CoverageDifferent || r.Says != "1 of 3 targets are equal; 1 not known to the target, 1 that it cannot reach; jobs that stay behind: 1" || len(r.Exceptions) != 1 || r.Exceptions[0].SamplesPerScrape < 400 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -122,7 +122,7 @@ func Judge(p Pair, override []string) []Finding {
 		if c.OfTarget && (p.Target == nil || !p.Comparable() && c.Name != RuleTargetVersion) {
 			continue
 		}
-		if c.Name == RuleCoverage && p.Coverage == nil {
+		if c.Name == RuleCoverage && p.Coverage == nil || !c.OfTarget && c.Name != RuleSourceReadable && !p.Source.readable() {
 			continue
 		}
 		f := c.judge(p)

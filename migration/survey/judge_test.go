@@ -133,12 +133,15 @@ func TestJudge(t *testing.T) {
 func TestJudgeWithoutATarget(t *testing.T) {
 	p := fitting(t)
 	p.Target, p.Coverage = nil, nil
-	var rules []string
-	for _, f := range Judge(p, nil) {
-		rules = append(rules, f.Rule)
-	}
-	if diff := cmp.Diff([]string{RuleSourceReadable, RuleSourceHealthy, RuleSourceAlone}, rules); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	for version, want := range map[string][]string{"2.42.0": {RuleSourceReadable, RuleSourceHealthy, RuleSourceAlone}, "1.8.2": {RuleSourceReadable}} {
+		var rules []string
+		p.Source.Version = version
+		for _, f := range Judge(p, nil) {
+			rules = append(rules, f.Rule)
+		}
+		if diff := cmp.Diff(want, rules); diff != "" {
+			t.Errorf("%s -want +got:\n%s", version, diff)
+		}
 	}
 }
 
