@@ -111,6 +111,34 @@ func samples(t *testing.T, s *engine.Server, metric string, until int64) int {
 	return n
 }
 
+func cutBefore(t *testing.T, dir, id string, at int64) (name, folder string) {
+	t.Helper()
+	d, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	piece, err := d.Cut(t.Context(), CutOptions{Block: id, At: at, Keep: Before, Staging: filepath.Join(dir, "staging")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if piece.Meta.MaxTime > at {
+		t.Fatalf("the piece ends at %d, behind %d", piece.Meta.MaxTime, at)
+	}
+	return piece.Meta.ULID.String(), piece.Folder
+}
+
+func installByHand(t *testing.T, folder, dir, id string) {
+	t.Helper()
+	part := filepath.Join(dir, id+".part")
+	if err := os.CopyFS(part, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(part, filepath.Join(dir, id)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestABlockThatEndsInTheHeadLosesTheServersOwnSamples is why a block is installed only when it ends before the head begins.
 func TestABlockThatEndsInTheHeadLosesTheServersOwnSamples(t *testing.T) {
 	for name, cutFirst := range map[string]bool{"as it is: samples of the server's own are lost": false, "cut at the head's minimum: none is lost": true} {
@@ -122,26 +150,9 @@ func TestABlockThatEndsInTheHeadLosesTheServersOwnSamples(t *testing.T) {
 			id := importedBlock(t, elsewhere, from-600_000, from+5000)
 			folder := filepath.Join(elsewhere, id)
 			if cutFirst {
-				d, err := Open(elsewhere)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer d.Close()
-				piece, err := d.Cut(t.Context(), CutOptions{Block: id, At: from, Keep: Before, Staging: filepath.Join(elsewhere, "staging")})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if piece.Meta.MaxTime > from {
-					t.Fatalf("the piece ends at %d, behind %d", piece.Meta.MaxTime, from)
-				}
-				id, folder = piece.Meta.ULID.String(), piece.Folder
+				id, folder = cutBefore(t, elsewhere, id, from)
 			}
-			if err := os.CopyFS(filepath.Join(s.Dir, id+".part"), os.DirFS(folder)); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Rename(filepath.Join(s.Dir, id+".part"), filepath.Join(s.Dir, id)); err != nil {
-				t.Fatal(err)
-			}
+			installByHand(t, folder, s.Dir, id)
 			loaded(t, s, 1)
 			before, imported := samples(t, s, "ticks_total", to), samples(t, s, "imported", to)
 			s.Restart()

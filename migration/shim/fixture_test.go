@@ -117,7 +117,7 @@ func (s *source) serve(t testing.TB) string {
 			t.Error(err)
 			return
 		}
-		defer q.Close()
+		defer func() { _ = q.Close() }()
 		values, _, err := q.LabelValues(r.Context(), r.PathValue("name"), nil)
 		if err != nil {
 			t.Error(err)

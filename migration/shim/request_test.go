@@ -98,17 +98,22 @@ func FuzzQuestion(f *testing.F) {
 			t.Errorf("%+v", q)
 		}
 		for _, query := range q.ask.Queries {
-			if h := query.Hints; query.EndTimestampMs >= at || h != nil && h.EndMs >= at {
-				t.Errorf("asks for %+v, which is not before %d", query, at)
-			}
-			for _, m := range query.Matchers {
-				if m.Type == prompb.LabelMatcher_EQ && m.Name == "a" && m.Value == "b" {
-					t.Error("asks for an external label by equality")
-				}
-			}
+			checkQuery(t, query, at)
 		}
 		if _, err := encode(q.ask); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func checkQuery(t *testing.T, query *prompb.Query, at int64) {
+	t.Helper()
+	if h := query.Hints; query.EndTimestampMs >= at || h != nil && h.EndMs >= at {
+		t.Errorf("asks for %+v, which is not before %d", query, at)
+	}
+	for _, m := range query.Matchers {
+		if m.Type == prompb.LabelMatcher_EQ && m.Name == "a" && m.Value == "b" {
+			t.Error("asks for an external label by equality")
+		}
+	}
 }
