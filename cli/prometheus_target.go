@@ -114,19 +114,30 @@ With --diff it shows them (secrets are masked), the command line, and what a per
 
 func newPrometheusTargetManifestsCommand() *cobra.Command {
 	var o targetOptions
-	var dir, template, pv string
+	var dir, template, pv, cr string
 	cmd := &cobra.Command{
 		Use:   "manifests -f FILE --source-config FILE",
 		Short: "Write the Kubernetes manifests of the new server",
 		Long: `Manifests prints the objects of the new server as YAML: configuration, rule files, claim, Services, EndpointSlice, StatefulSet. With --dir it
 writes them into files, readable by you alone: a configuration with secrets in it becomes a Secret. What a person has to look at goes to standard error.
+
+For a Prometheus of Prometheus Operator (target.prometheus) it writes a Secret with the jobs and PrometheusRules, a merge patch of the
+Prometheus that is given with --prometheus, and the patch that takes it back.
 ` + targetSource,
 		Example: `  slipway prometheus target manifests -f migration.yaml --source-config old/prometheus.yml --source-flags flags.json --source-version 2.42.0 --dir out
+  slipway prometheus target manifests -f migration.yaml --source-config old/prometheus.yml --source http://old:9090 --prometheus k8s.yaml --dir out
   slipway prometheus target template > mine.yaml
   slipway prometheus target manifests -f migration.yaml --source-config old/prometheus.yml --source http://old:9090 --template mine.yaml | kubectl apply --dry-run=server -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, source, err := o.plan(cmd.Context())
+			all, err := o.read(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if all.Migration.Spec.Target.Prometheus != nil {
+				return writeOperator(cmd, all, cr, dir)
+			}
+			p, err := target.New(all)
 			if err != nil {
 				return err
 			}
@@ -137,36 +148,46 @@ writes them into files, readable by you alone: a configuration with secrets in i
 			if err := refusal(p); err != nil {
 				return err
 			}
-			return writeManifests(cmd, p, source, template, dir)
+			return writeManifests(cmd, p, all.Source.Config, template, dir)
 		},
 	}
 	o.addFlags(cmd)
 	cmd.Flags().StringVar(&dir, "dir", "", "directory to write manifests.yaml, prometheus.yml and plan.json into")
 	cmd.Flags().StringVar(&template, "template", "", "template in place of the own one")
 	cmd.Flags().StringVar(&pv, "volume", "", "file with the PersistentVolume to be used, as kubectl get pv NAME -o yaml writes it")
+	cmd.Flags().StringVar(&cr, "prometheus", "", "file with the Prometheus of Prometheus Operator, as kubectl get prometheus NAME -o yaml writes it")
 	_ = cmd.MarkFlagDirname("dir") // it fails for a flag that does not exist only
 	return cmd
 }
 
-// plan reads what is named and plans.
-func (o *targetOptions) plan(ctx context.Context) (*target.Plan, *config.File, error) {
+// read reads what is named.
+func (o *targetOptions) read(ctx context.Context) (target.Options, error) {
+	all := target.Options{Stage: target.Stage(o.stage), Override: o.override}
 	if o.spec == "" {
-		return nil, nil, &usageError{errors.New("-f is needed: the file with the PrometheusMigration")}
+		return all, &usageError{errors.New("-f is needed: the file with the PrometheusMigration")}
 	}
 	text, err := readBounded(o.spec)
 	if err != nil {
-		return nil, nil, err
+		return all, err
 	}
-	m, err := target.ReadMigration(text)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", o.spec, err)
+	if all.Migration, err = target.ReadMigration(text); err != nil {
+		return all, fmt.Errorf("%s: %w", o.spec, err)
 	}
 	s, err := o.readSource(ctx)
 	if err != nil {
+		return all, err
+	}
+	all.Source = *s
+	return all, nil
+}
+
+func (o *targetOptions) plan(ctx context.Context) (*target.Plan, *config.File, error) {
+	all, err := o.read(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
-	p, err := target.New(target.Options{Source: *s, Migration: m, Stage: target.Stage(o.stage), Override: o.override})
-	return p, s.Config, err
+	p, err := target.New(all)
+	return p, all.Source.Config, err
 }
 
 func (o *targetOptions) readSource(ctx context.Context) (*target.Source, error) {
@@ -352,6 +373,16 @@ func writeManifests(cmd *cobra.Command, p *target.Plan, source *config.File, tem
 		_, err := cmd.OutOrStdout().Write(m.YAML)
 		return err
 	}
+	return writeTarget(cmd, dir, p, source, []targetFile{{"manifests.yaml", m.YAML}, {"prometheus.yml", p.Config.Bytes()}})
+}
+
+type targetFile struct {
+	name string
+	data []byte
+}
+
+// writeTarget writes files and the plan beside them.
+func writeTarget(cmd *cobra.Command, dir string, p *target.Plan, source *config.File, files []targetFile) error {
 	var report strings.Builder
 	if err := printObject(&report, "json", targetReport(p, source)); err != nil {
 		return err
@@ -359,10 +390,7 @@ func writeManifests(cmd *cobra.Command, p *target.Plan, source *config.File, tem
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making --dir: %w", err)
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{"manifests.yaml", m.YAML}, {"prometheus.yml", p.Config.Bytes()}, {"plan.json", []byte(report.String())}} {
+	for _, f := range append(files, targetFile{"plan.json", []byte(report.String())}) {
 		name := filepath.Join(dir, f.name)
 		if err := writePrivate(name, f.data); err != nil {
 			return err
@@ -370,6 +398,30 @@ func writeManifests(cmd *cobra.Command, p *target.Plan, source *config.File, tem
 		fmt.Fprintln(cmd.OutOrStdout(), name)
 	}
 	return nil
+}
+
+// writeOperator writes what makes a Prometheus of the operator the new server.
+func writeOperator(cmd *cobra.Command, all target.Options, file, dir string) error {
+	if file == "" || dir == "" {
+		return &usageError{errors.New("--prometheus and --dir are needed: the target is a Prometheus of Prometheus Operator")}
+	}
+	data, err := readBounded(file)
+	if err != nil {
+		return err
+	}
+	cr, err := target.ReadPrometheus(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	x, err := target.NewOperator(all, cr)
+	if err != nil {
+		return err
+	}
+	printTargetFindings(cmd.ErrOrStderr(), x.Findings)
+	if err := refusal(x.Plan); err != nil {
+		return err
+	}
+	return writeTarget(cmd, dir, x.Plan, all.Source.Config, []targetFile{{"manifests.yaml", x.Objects}, {"patch.yaml", x.Patch}, {"undo.yaml", x.Undo}})
 }
 
 // targetReport is a plan for programs.

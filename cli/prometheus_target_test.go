@@ -40,7 +40,11 @@ func TestPrometheusTarget(t *testing.T) {
 		"migration.yaml": targetSpec, "prometheus.yml": targetConfig, "flags.json": targetFlags, "pv.yaml": targetPV,
 		"short.yaml": strings.Replace(targetSpec, "name: prometheus,", "name: prometheus, retention: 10d,", 1),
 		"masked.yml": "scrape_configs:\n- job_name: a\n  basic_auth:\n    username: u\n    password: <secret>\n",
-		"inline.yml": "global: {a: 1}\n---\nb: 2\n", "other.yaml": "apiVersion: v1\nkind: Service\n", "mine.yaml": "kind: {{ .Nothing }}\n",
+		"k8s.yaml": `{apiVersion: monitoring.coreos.com/v1, kind: Prometheus, metadata: {name: k8s, namespace: monitoring}, spec: {version: 3.16.0, ruleSelector: {},
+  storage: {volumeClaimTemplate: {spec: {resources: {requests: {storage: 100Gi}}}}}, alerting: {alertmanagers: [{name: main, port: web}]}}}`,
+		"thanos.yaml":   `{apiVersion: monitoring.coreos.com/v1, kind: Prometheus, metadata: {name: k8s, namespace: monitoring}, spec: {version: 3.16.0, thanos: {}}}`,
+		"operator.yaml": targetSpec[:strings.Index(targetSpec, "    statefulSet:")] + "    prometheus: {name: k8s}\n",
+		"inline.yml":    "global: {a: 1}\n---\nb: 2\n", "other.yaml": "apiVersion: v1\nkind: Service\n", "mine.yaml": "kind: {{ .Nothing }}\n",
 	}
 	transcript{golden: "prometheus_target", files: files, steps: []step{
 		{name: "shows what is different and why", line: "prometheus target config --diff --data 40Gi --largest-block 5Gi --head 3Gi" + old},
@@ -51,6 +55,9 @@ func TestPrometheusTarget(t *testing.T) {
 		{name: "refuses a shorter retention", line: "prometheus target manifests -f short.yaml --source-config prometheus.yml --source-flags flags.json --source-version 3.5.0"},
 		{name: "lets it pass by name", line: "prometheus target config --override retention -f short.yaml --source-config prometheus.yml --source-flags flags.json --source-version 3.5.0"},
 		{name: "explains a volume that is Released", line: "prometheus target manifests --volume pv.yaml" + old},
+		{name: "patches a Prometheus of the operator", line: "prometheus target manifests --prometheus k8s.yaml --dir k8s" + strings.Replace(old, "migration.yaml", "operator.yaml", 1)},
+		{name: "names the operator's traps", line: "prometheus target manifests --prometheus thanos.yaml --dir k8s" + strings.Replace(old, "migration.yaml", "operator.yaml", 1)},
+		{name: "asks for the Prometheus", line: "prometheus target manifests" + strings.Replace(old, "migration.yaml", "operator.yaml", 1)},
 		{name: "refuses a configuration that a server told", line: "prometheus target config -f migration.yaml --source-config masked.yml --source-flags flags.json --source-version 2.42.0"},
 		{name: "refuses YAML that it cannot keep", line: "prometheus target config -f migration.yaml --source-config inline.yml --source-flags flags.json --source-version 2.42.0"},
 		{name: "refuses another kind", line: "prometheus target config -f other.yaml --source-config prometheus.yml --source-version 2.42.0"},

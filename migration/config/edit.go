@@ -182,29 +182,29 @@ func (f *File) extent(n *yaml.Node) (from, to int) {
 	switch {
 	case n.Anchor != "" || n.Style&(yaml.LiteralStyle|yaml.FoldedStyle|yaml.TaggedStyle) != 0:
 		return from, -1
-	case n.Style&yaml.SingleQuotedStyle != 0:
-		for i := 1; i < len(line); i++ {
-			if line[i] != '\'' {
-				continue
-			}
-			if i+1 >= len(line) || line[i+1] != '\'' {
-				return from, from + i + 1
-			}
-			i++
-		}
-	case n.Style&yaml.DoubleQuotedStyle != 0:
-		for i := 1; i < len(line); i++ {
-			switch line[i] {
-			case '\\':
-				i++
-			case '"':
-				return from, from + i + 1
-			}
+	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
+		if length := quoted(line); length > 0 {
+			return from, from + length
 		}
 	case strings.HasPrefix(line, n.Value):
 		return from, from + len(n.Value)
 	}
 	return from, -1
+}
+
+// quoted is how long the quoted text is that a line begins with, 0 where its end is not in the line.
+func quoted(line string) int {
+	for i := 1; i < len(line); i++ {
+		switch {
+		case line[0] == '"' && line[i] == '\\':
+			i++
+		case line[i] == line[0] && line[0] == '\'' && strings.HasPrefix(line[i+1:], "'"):
+			i++
+		case line[i] == line[0]:
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // emptyAt says that nothing stands at a path, or something with nothing in it.

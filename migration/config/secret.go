@@ -56,17 +56,16 @@ func isSecret(n *yaml.Node, at Path) bool {
 	if _, has := userinfo(n.Value).Password(); has {
 		return true
 	}
-	for _, step := range at {
-		name, isName := step.(string)
-		if !isName {
-			continue
-		}
-		name = strings.ToLower(name)
-		if slices.Contains([]string{"headers", "http_headers", "proxy_connect_header"}, name) {
-			return !strings.HasSuffix(last(at), "files")
-		}
+	header := slices.ContainsFunc(at, func(step any) bool {
+		return slices.Contains([]any{"headers", "http_headers", "proxy_connect_header"}, step)
+	})
+	if header {
+		return last(at) != "files"
 	}
-	name := strings.ToLower(last(at))
+	return isSecretName(strings.ToLower(last(at)), n.Value)
+}
+
+func isSecretName(name, value string) bool {
 	if strings.HasSuffix(name, "_file") || strings.HasSuffix(name, "_url") || strings.HasSuffix(name, "_ref") {
 		return false
 	}
@@ -75,7 +74,7 @@ func isSecret(n *yaml.Node, at Path) bool {
 			return true
 		}
 	}
-	return name == "key" && strings.Contains(n.Value, "PRIVATE KEY")
+	return name == "key" && strings.Contains(value, "PRIVATE KEY")
 }
 
 // last is the last name in a path.

@@ -228,19 +228,7 @@ func (p *Plan) retention() error {
 	if spec.RetentionSize != "" {
 		want.size = spec.RetentionSize
 	}
-	switch {
-	case source.time > 0 && want.time > 0 && want.time < source.time:
-		p.found(RuleRetention, Refused, "target.statefulSet.retention",
-			fmt.Sprintf("%v is shorter than the source's %v: blocks older than that would be deleted within a minute of their install", want.time, source.time),
-			fmt.Sprintf("say %v or more; shorten it after the move", source.time))
-	case source.time == 0 && spec.Retention != "":
-		p.found(RuleRetentionSize, Look, "target.statefulSet.retention", fmt.Sprintf("the source keeps %s whatever its age; blocks older than %v would be deleted", source.size, want.time),
-			"make sure that nothing on the source is older, or leave it out")
-	}
-	if source.size == "" && want.size != "" || source.size != "" && spec.RetentionSize != "" && spec.RetentionSize != source.size {
-		p.found(RuleRetentionSize, Look, "target.statefulSet.retentionSize", fmt.Sprintf("the source keeps %s by size, the target %s", orNone(source.size), want.size),
-			"it counts the write-ahead log, too: keep it above what the source's data takes")
-	}
+	p.checkRetention(source, want)
 	if want.time != source.time {
 		p.changed("retention", "--storage.tsdb.retention.time", fmt.Sprintf("%v in place of %v", want.time, source.time), "target.statefulSet.retention asks for it")
 	}
@@ -251,6 +239,22 @@ func (p *Plan) retention() error {
 		p.Args = append(p.Args, "--storage.tsdb.retention.size="+want.size)
 	}
 	return nil
+}
+
+func (p *Plan) checkRetention(source, want keep) {
+	switch {
+	case source.time > 0 && want.time > 0 && want.time < source.time:
+		p.found(RuleRetention, Refused, "target.statefulSet.retention",
+			fmt.Sprintf("%v is shorter than the source's %v: blocks older than that would be deleted within a minute of their install", want.time, source.time),
+			fmt.Sprintf("say %v or more; shorten it after the move", source.time))
+	case source.time == 0 && want.time > 0:
+		p.found(RuleRetentionSize, Look, "target.statefulSet.retention", fmt.Sprintf("the source keeps %s whatever its age; blocks older than %v would be deleted", source.size, want.time),
+			"make sure that nothing on the source is older, or leave it out")
+	}
+	if want.size != source.size {
+		p.found(RuleRetentionSize, Look, "target.statefulSet.retentionSize", fmt.Sprintf("the source keeps %s by size, the target %s", orNone(source.size), want.size),
+			"it counts the write-ahead log, too: keep it above what the source's data takes")
+	}
 }
 
 // longestBlock is the default of main.go: a tenth of the retention, 31 days at most.

@@ -102,6 +102,13 @@ func (x *Operator) checkTraps() {
 	case !s.Storage.DisableMountSubPath: //nolint:staticcheck // deprecated, but it still decides where the data lies
 		x.found(RuleOperatorSubPath, Look, "spec.storage", "the operator mounts the folder prometheus-db of the volume: blocks belong there and not at its root", "give the puller that folder as its directory")
 	}
+	x.checkCompaction()
+	x.checkSelectors()
+}
+
+// checkCompaction looks at what decides about the length of blocks and who else reads them.
+func (x *Operator) checkCompaction() {
+	s := x.before.Spec
 	if s.Thanos != nil {
 		x.found(RuleOperatorThanos, Refused, "spec.thanos", "the sidecar uploads installed blocks of the source, and the operator holds back or forbids compaction while it does",
 			"take spec.thanos out for the time of the move, or let it pass if the history is wanted in the object storage")
@@ -109,6 +116,11 @@ func (x *Operator) checkTraps() {
 	if s.DisableCompaction {
 		x.found(RuleOperatorCompaction, Refused, "spec.disableCompaction", "the operator sets blocks of 2h at least and at most, the source has longer ones", "set it to false for the time of the move")
 	}
+}
+
+// checkSelectors looks at what the operator adds to the source's jobs and rules.
+func (x *Operator) checkSelectors() {
+	s := x.before.Spec
 	if s.AdditionalScrapeConfigs != nil && s.AdditionalScrapeConfigs.Name != x.secretName() {
 		x.found(RuleOperatorJobs, Refused, "spec.additionalScrapeConfigs", "there are jobs of "+s.AdditionalScrapeConfigs.Name+" already, and the source's would take their place",
 			"put them into the source's configuration, or make ScrapeConfigs of them")
@@ -231,6 +243,11 @@ func (x *Operator) sections() {
 			x.found(RuleOperatorSettings, Refused, name, "the section has no counterpart that is known here", "set the fields of the Prometheus by hand, and let it pass")
 		}
 	}
+	x.readPastOf(s, c)
+}
+
+// readPastOf leads questions about the past to the shim.
+func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.CommonPrometheusFields) {
 	s.RemoteRead = slices.DeleteFunc(slices.Clone(s.RemoteRead), func(r monitoringv1.RemoteReadSpec) bool { return r.Name == ShimName })
 	if x.Stage == Final {
 		return

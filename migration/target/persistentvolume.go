@@ -56,6 +56,15 @@ func (p *Plan) judge(v *corev1.PersistentVolume) []Finding {
 	if has, want := v.Spec.Capacity[corev1.ResourceStorage], p.Size(); has.Cmp(want) < 0 {
 		add(RuleCapacity, Refused, fmt.Sprintf("it has %s, the claim asks for %s and would wait for ever", has.String(), want.String()), "ask for no more than it has, if that is enough for the data")
 	}
+	return append(all, keeping(v)...)
+}
+
+// keeping looks at whether the volume can hold data of Prometheus, and keeps it.
+func keeping(v *corev1.PersistentVolume) []Finding {
+	var all []Finding
+	add := func(rule string, verdict Verdict, says, fix string) {
+		all = append(all, Finding{rule, verdict, "PersistentVolume " + v.Name, says, fix})
+	}
 	if v.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
 		add(RuleVolume, Look, fmt.Sprintf("its reclaim policy is %s: deleting the claim deletes the data", v.Spec.PersistentVolumeReclaimPolicy),
 			fmt.Sprintf(`kubectl patch pv %s -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`, v.Name))
