@@ -75,7 +75,7 @@ func TestHelp(t *testing.T) {
 		"cluster", "cluster create", "cluster scale", "cluster delete", "cluster kubeconfig", "cluster plan",
 		"machine", "machine add", "machine list", "machine inspect", "machine quarantine", "machine release",
 		"operation", "operation list", "operation run", "operation logs", "operation retry", "operation cancel", "tree", "history", "freeze",
-		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus agent", "prometheus agent init", "prometheus agent source", "prometheus volume",
+		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus shim", "prometheus agent", "prometheus agent init", "prometheus agent source", "prometheus volume",
 	} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)
