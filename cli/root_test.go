@@ -72,8 +72,9 @@ func TestHelp(t *testing.T) {
 		"cluster", "cluster create", "cluster scale", "cluster delete", "cluster kubeconfig", "cluster plan",
 		"machine", "machine add", "machine list", "machine inspect", "machine quarantine", "machine release",
 		"operation", "operation list", "operation run", "operation logs", "operation retry", "operation cancel", "tree", "history", "freeze",
-		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus agent", "prometheus agent init", "prometheus agent source", "prometheus volume",
-		"prometheus cutover", "prometheus rollback", "prometheus finalize",
+		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus shim", "prometheus agent", "prometheus agent init", "prometheus agent source",
+		"prometheus volume", "prometheus plan", "prometheus preflight", "prometheus target", "prometheus target config", "prometheus target manifests", "prometheus migrate", "prometheus status",
+		"prometheus cut", "prometheus cutover", "prometheus rollback", "prometheus finalize",
 	} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)
