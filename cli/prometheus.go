@@ -16,7 +16,8 @@ func NewPrometheusCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(newPrometheusBlocksCommand(), newPrometheusScrubCommand(), newPrometheusAgentCommand(), newPrometheusPullCommand(),
-		newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand(), newPrometheusMigrateCommand(), newPrometheusStatusCommand(), newPrometheusCutCommand())
+		newPrometheusPlanCommand(), newPrometheusPreflightCommand(), newPrometheusProofCommand(), newPrometheusSkewCommand(), newPrometheusVolumeCommand(),
+		newPrometheusMigrateCommand(), newPrometheusStatusCommand(), newPrometheusCutCommand())
 	return cmd
 }
 

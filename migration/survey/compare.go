@@ -132,7 +132,7 @@ func compareTarget(s, t Target, known bool, source, target *Scraped, scrapes int
 		return DownOnBoth, t.Error
 	case downThroughout(upS):
 		return "", "" // the new server sees more: nothing is lost
-	case slices.Contains(upT, 0) && !slices.Contains(upS, 0):
+	case downThroughout(upT), slices.Contains(upT, 0) && !slices.Contains(upS, 0):
 		if t.Error == "" {
 			return Failing, "some of its last scrapes failed"
 		}
@@ -154,7 +154,7 @@ func exception(job string, source *Scraped) Exception {
 			e.SamplesPerScrape += last(source.Samples[t.Labels])
 		}
 	}
-	e.Consequence = fmt.Sprintf("what the target cannot scrape of the %d targets of %s ends at the cutover: up to %.0f series, and every rule and panel that reads them", e.Targets, job, e.SamplesPerScrape)
+	e.Consequence = fmt.Sprintf("what the target cannot scrape of it ends at the cutover (targets: %d, series: %.0f), and so does every rule and panel that reads it", e.Targets, e.SamplesPerScrape)
 	return e
 }
 
@@ -197,7 +197,7 @@ func (r *CoverageReport) conclude(except []string) {
 		r.Verdict = CoverageEqual
 	}
 	if len(r.Exceptions) > 0 {
-		r.Says += fmt.Sprintf("; %d jobs stay behind", len(r.Exceptions))
+		r.Says += fmt.Sprintf("; jobs that stay behind: %d", len(r.Exceptions))
 	}
 }
 

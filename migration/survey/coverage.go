@@ -27,7 +27,7 @@ type CoverageOptions struct {
 	Scrapes int
 	// Except are jobs that may stay behind.
 	Except []string
-	// Wait is how long to wait for the target's first scrapes; 0 looks once.
+	// Wait is how long to wait until both are equal; 0 looks once.
 	Wait time.Duration
 	// Progress is told what is waited for; nil: nobody.
 	Progress func(string)
@@ -44,7 +44,8 @@ func NewCoverage(o CoverageOptions) *Coverage {
 	return &Coverage{o}
 }
 
-// Check looks at both servers, again while only time is missing and Wait allows. A difference is no error but a report that says so.
+// Check looks at both servers, again and again while they differ and Wait allows: a server that has just started knows no targets yet, and
+// one scrape may fail. A difference is no error but a report that says so.
 func (c *Coverage) Check(ctx context.Context) (CoverageReport, error) {
 	deadline := time.Now().Add(c.o.Wait)
 	for {
@@ -57,7 +58,7 @@ func (c *Coverage) Check(ctx context.Context) (CoverageReport, error) {
 			return CoverageReport{}, err
 		}
 		r := Compare(source, target, c.o.Scrapes, c.o.Except)
-		if r.Verdict != CoverageWaiting || time.Now().After(deadline) {
+		if r.Verdict == CoverageEqual || !time.Now().Before(deadline) {
 			return r, nil
 		}
 		if c.o.Progress != nil {

@@ -119,10 +119,10 @@ func Overridable() (names []string) {
 func Judge(p Pair, override []string) []Finding {
 	findings := []Finding{}
 	for _, c := range Checks() {
-		if c.OfTarget && (p.Target == nil || !p.Source.readable() || !p.Target.readable() && c.Name != RuleTargetVersion) {
+		if c.OfTarget && (p.Target == nil || !p.Comparable() && c.Name != RuleTargetVersion) {
 			continue
 		}
-		if c.Name == RuleCoverage && p.Coverage == nil {
+		if c.Name == RuleCoverage && p.Coverage == nil || !c.OfTarget && c.Name != RuleSourceReadable && !p.Source.readable() {
 			continue
 		}
 		f := c.judge(p)
@@ -250,3 +250,6 @@ func Size(n int64) string {
 	}
 	return fmt.Sprintf("%d B", n)
 }
+
+// Comparable says that both servers can be asked what they scrape.
+func (p Pair) Comparable() bool { return p.Target != nil && p.Source.readable() && p.Target.readable() }

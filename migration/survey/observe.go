@@ -27,7 +27,7 @@ type Observation struct {
 	URL  string `json:"url"`
 	// Version is what the server calls itself; empty when it does not say.
 	Version string `json:"version"`
-	// At is when it was asked, StartedAt when it started; both RFC 3339, by the clock of this host and of the server.
+	// At is when it was asked, StartedAt when it started, both by its own clock.
 	At        time.Time `json:"at"`
 	StartedAt time.Time `json:"startedAt,omitzero"`
 	Clock     Clock     `json:"clock"`
@@ -89,7 +89,7 @@ func (o *Observation) readable() bool {
 
 // Observe asks a server for all of an Observation. Of a server of 1.x it tells the version alone.
 func Observe(ctx context.Context, c *server.Client) (*Observation, error) {
-	o := &Observation{Name: c.Name(), URL: c.URL(), At: time.Now().UTC().Truncate(time.Millisecond)}
+	o := &Observation{Name: c.Name(), URL: c.URL()}
 	if err := o.askVersion(ctx, c); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func Observe(ctx context.Context, c *server.Client) (*Observation, error) {
 		return o, nil
 	}
 	for _, ask := range []func(context.Context, *server.Client) error{
-		o.askFlags, o.askRuntime, o.askConfig, o.askStorage, o.askTargets, o.askRules, o.askAlertmanagers, o.askClock,
+		o.askClock, o.askFlags, o.askRuntime, o.askConfig, o.askStorage, o.askTargets, o.askRules, o.askAlertmanagers,
 	} {
 		if err := ask(ctx, c); err != nil {
 			return nil, err
@@ -126,7 +126,7 @@ func (o *Observation) askVersion(ctx context.Context, c *server.Client) error {
 }
 
 // buildInfo is the version in the labels of prometheus_build_info, which every version has.
-var buildInfo = regexp.MustCompile(`^prometheus_build_info\{(?:[^"}]*"[^"]*",)*version="([^"]*)"`)
+var buildInfo = regexp.MustCompile(`^prometheus_build_info\{(?:\w+="(?:[^"\\]|\\.)*",)*version="([^"\\]*)"`)
 
 func versionOfMetrics(ctx context.Context, c *server.Client) (version string, err error) {
 	err = c.Ask(ctx, http.MethodGet, "/metrics", http.Header{"Accept": {"text/plain; version=0.0.4"}}, nil, func(res *http.Response, body io.Reader) error {
@@ -307,6 +307,10 @@ func (o *Observation) askClock(ctx context.Context, c *server.Client) error {
 			return fmt.Errorf("asking the %s for its time: %w: %w", o.Name, err, server.ErrBroken)
 		}
 		ms := server.Int(seconds * 1000)
+		if ms <= 0 || ms > 1<<50 {
+			return fmt.Errorf("asking the %s for its time: it is %s: %w", o.Name, server.Clip(text, 40), server.ErrBroken)
+		}
+		o.At = time.UnixMilli(ms).UTC()
 		one := Clock{MinMillis: ms - received.UnixMilli() - 1, MaxMillis: ms - sent.UnixMilli() + 1}
 		if i == 0 || one.MinMillis > o.Clock.MaxMillis || one.MaxMillis < o.Clock.MinMillis { // a clock that was set meanwhile
 			o.Clock = one

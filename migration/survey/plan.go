@@ -207,7 +207,7 @@ func steps(o *Observation, s Seam, to skew.Version) []Step {
 		{"Stage", "brings the blocks, verified, next to the target's own; throttled by the old server's query latency", "the network: see the times above",
 			"slipway prometheus pull OLD:9797 DIR --credentials ./target"},
 		{"Seam", "cuts the source's newest block where the target's own data begins", "the source's block up to " + clock(s.Boundary) + ", there at about " + clock(s.SourceBlock), ""},
-		{"Install", "renames the blocks into place, newest first, without holes", "for the last piece the target's first own block, at about " + clock(s.TargetCut),
+		{"Install", "renames the blocks into place, newest first, without holes", "the target's first own block, at about " + clock(s.TargetCut) + ", for the last piece",
 			"slipway prometheus pull OLD:9797 DIR --credentials ./target --install --server URL"},
 		{"Verify", "compares both servers sample by sample, before and after a restart of the target", "the head cut at about " + clock(s.TargetCut),
 			"slipway prometheus proof --source " + o.URL + " --target URL --seam TIME"},

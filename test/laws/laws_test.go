@@ -46,6 +46,7 @@ var rooms = map[string][]string{
 	"migration/seam":     {"migration/block"},
 	"migration/server":   {},
 	"migration/skew":     {},
+	"migration/survey":   {"migration/server", "migration/skew"},
 	"migration/transfer": {"certs", "migration/block", "migration/server"},
 	"migration/volume":   {},
 	"plane":              {"bundle", "certs", "charts"},
