@@ -96,16 +96,8 @@ func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
 	if err := transfer.UnstageOthers(m.o.TargetData, m.state.known()); err != nil {
 		return err
 	}
-	staging := filepath.Join(m.o.TargetData, transfer.StagingFolder)
-	o := block.CutOptions{Block: x.Source, At: m.state.Seam, Keep: block.Before, Staging: staging}
-	switch x.Side {
-	case seam.After:
-		o.At, o.Keep, o.Until = x.From, block.After, x.To
-		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.BeforeFirst, From: m.state.Seam}
-	case seam.Late:
-		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Absent}
-	}
-	made, err := m.o.Cutter.Cut(ctx, staging, o)
+	o := m.cutOptions(w, x)
+	made, err := m.o.Cutter.Cut(ctx, o.Staging, o)
 	done := seam.Done{Part: *x}
 	switch {
 	case errors.Is(err, block.ErrNothingLeft):
@@ -114,14 +106,9 @@ func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
 	case err != nil:
 		return err
 	default:
-		m.o.crash("after cut")
-		if made.Folder, err = m.ownFolder(made); err != nil {
+		if err := m.adopt(ctx, made); err != nil {
 			return err
 		}
-		if err := transfer.Adopt(ctx, m.o.TargetData, made); err != nil {
-			return err
-		}
-		m.o.crash("after adopt")
 		done.Block = made.Meta.ULID.String()
 	}
 	if x.Side == seam.After && len(m.state.Behind) == 0 {
@@ -133,6 +120,32 @@ func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
 	}
 	m.state.Cuts = append(m.state.Cuts, done)
 	return m.save("cut")
+}
+
+// cutOptions say how a part is cut out of the whole block in the staging folder.
+func (m *mover) cutOptions(w *World, x *seam.Part) block.CutOptions {
+	o := block.CutOptions{Block: x.Source, At: m.state.Seam, Keep: block.Before, Staging: filepath.Join(m.o.TargetData, transfer.StagingFolder)}
+	switch x.Side {
+	case seam.After:
+		o.At, o.Keep, o.Until = x.From, block.After, x.To
+		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.BeforeFirst, From: m.state.Seam}
+	case seam.Late:
+		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Absent}
+	}
+	return o
+}
+
+// adopt makes a piece a staged block.
+func (m *mover) adopt(ctx context.Context, made *block.Staged) (err error) {
+	m.o.crash("after cut")
+	if made.Folder, err = m.ownFolder(made); err != nil {
+		return err
+	}
+	if err := transfer.Adopt(ctx, m.o.TargetData, made); err != nil {
+		return err
+	}
+	m.o.crash("after adopt")
+	return nil
 }
 
 // gone says that one of the blocks that were looked at is not there any more.

@@ -102,22 +102,34 @@ func Decide(w *World) *Decision {
 	if w.SourceServer == nil || w.TargetServer == nil {
 		return d
 	}
-	if first := w.first(); w.State.Seam == 0 && !w.TargetServer.Head.Empty {
-		return d.then(Start, Step{Kind: stepSeam, At: first, Text: fmt.Sprintf("freeze S' at %s, where the target's own history begins", stamp(first))})
-	} else if w.State.Seam > 0 && !w.TargetServer.Head.Empty && w.TargetServer.Head.MinTime < w.State.Seam {
-		return d.then(Seam, Step{Kind: stepLower, At: w.TargetServer.Head.MinTime, Blocks: w.inside(),
-			Text: fmt.Sprintf("lower S' from %s to %s: the target's head took an older sample of a new series", stamp(w.State.Seam), stamp(w.TargetServer.Head.MinTime))})
-	}
-	if w.State.Seam > 0 && w.State.End == 0 {
-		if w.Uncovered != "" {
-			d.Phase = Coverage
-			d.Waits = append(d.Waits, w.Uncovered)
-			return d
-		}
-		end := w.TargetServer.Head.MaxTime + w.SeamSpan.Milliseconds()
-		return d.then(Coverage, Step{Kind: stepEnd, At: end, Text: fmt.Sprintf("hold both servers against each other up to %s: since %s both scrape the same", stamp(end), stamp(w.TargetServer.Head.MaxTime))})
+	if w.seam(d) {
+		return d
 	}
 	return w.parts(d)
+}
+
+// seam freezes S' and the end; false: both are known.
+func (w *World) seam(d *Decision) bool {
+	head := w.TargetServer.Head
+	switch {
+	case head.Empty:
+		return false
+	case w.State.Seam == 0:
+		first := w.first()
+		d.then(Start, Step{Kind: stepSeam, At: first, Text: fmt.Sprintf("freeze S' at %s, where the target's own history begins", stamp(first))})
+	case head.MinTime < w.State.Seam:
+		d.then(Seam, Step{Kind: stepLower, At: head.MinTime, Blocks: w.inside(),
+			Text: fmt.Sprintf("lower S' from %s to %s: the target's head took an older sample of a new series", stamp(w.State.Seam), stamp(head.MinTime))})
+	case w.State.End > 0:
+		return false
+	case w.Uncovered != "":
+		d.Phase = Coverage
+		d.Waits = append(d.Waits, w.Uncovered)
+	default:
+		end := head.MaxTime + w.SeamSpan.Milliseconds()
+		d.then(Coverage, Step{Kind: stepEnd, At: end, Text: fmt.Sprintf("hold both servers against each other up to %s: since %s both scrape the same", stamp(end), stamp(head.MaxTime))})
+	}
+	return true
 }
 
 func (d *Decision) then(phase Phase, s Step) *Decision {

@@ -47,15 +47,7 @@ func (m *mover) observe(ctx context.Context) (*World, error) {
 	w := &World{State: m.state, SeamSpan: m.o.SeamSpan, Lost: m.o.Lost, Overrides: m.o.Overrides, WantsProof: m.o.Proof != nil}
 	w.SourceServer, w.SourceRange = m.ask(ctx, w, m.o.SourceServer, &m.sourceRange)
 	w.TargetServer, w.TargetRange = m.ask(ctx, w, m.o.TargetServer, &m.targetRange)
-	if m.o.LateWindow != nil && m.late == nil && w.SourceServer != nil { // asked once in a run: it needs a reload to change
-		late, err := m.o.LateWindow(ctx)
-		if m.late = &late; err != nil {
-			m.late, w.SourceServer, w.Silent = nil, nil, append(w.Silent, err.Error())
-		}
-	}
-	if m.late != nil {
-		w.OutOfOrder = *m.late
-	}
+	m.askLate(ctx, w)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -71,12 +63,33 @@ func (m *mover) observe(ctx context.Context) (*World, error) {
 	if w.Staged, w.Installing, err = transfer.StagedBlocks(m.o.TargetData); err != nil {
 		return nil, err
 	}
-	if w.State.Seam > 0 && w.State.End == 0 && w.TargetServer != nil {
-		if w.Uncovered, err = m.o.Coverage(ctx); err != nil {
-			return nil, fmt.Errorf("comparing what both servers scrape: %w", err)
-		}
+	return w, m.askCoverage(ctx, w)
+}
+
+// askCoverage asks the gate while it matters.
+func (m *mover) askCoverage(ctx context.Context, w *World) (err error) {
+	if w.State.Seam == 0 || w.State.End > 0 || w.TargetServer == nil {
+		return nil
 	}
-	return w, nil
+	if w.Uncovered, err = m.o.Coverage(ctx); err != nil {
+		return fmt.Errorf("comparing what both servers scrape: %w", err)
+	}
+	return nil
+}
+
+// askLate asks once in a run how late samples may come: it needs a reload to change.
+func (m *mover) askLate(ctx context.Context, w *World) {
+	if m.o.LateWindow != nil && m.late == nil && w.SourceServer != nil {
+		late, err := m.o.LateWindow(ctx)
+		if err != nil {
+			w.SourceServer, w.Silent = nil, append(w.Silent, err.Error())
+			return
+		}
+		m.late = &late
+	}
+	if m.late != nil {
+		w.OutOfOrder = *m.late
+	}
 }
 
 // beyond remembers blocks behind the end: the source compacts them with others later.

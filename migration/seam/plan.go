@@ -153,25 +153,34 @@ func (p *planner) layer(had map[ulid.ULID]bool, concerns func(*block.Meta) bool,
 // inSmaller says that all that a block brings is in smaller ones, of which something is on the target's disk already: then
 // those travel, and not everything again. Of two blocks one holds the other, or they have nothing in common.
 func inSmaller(e *block.Entry, held, others []*block.Entry, had map[ulid.ULID]bool) bool {
-	smaller, begun := map[ulid.ULID]bool{}, false
-	for i, list := range [][]*block.Entry{held, others} {
-		for _, x := range list {
-			if len(made(x.Meta)) >= len(made(e.Meta)) && (i == 1 || len(made(x.Meta)) > len(made(e.Meta))) {
-				continue
-			}
-			for _, id := range made(x.Meta) {
-				smaller[id] = true
-				begun = begun || i == 0 && slices.Contains(made(e.Meta), id)
-			}
+	inHeld, smaller := map[ulid.ULID]bool{}, map[ulid.ULID]bool{}
+	n := len(made(e.Meta))
+	for _, x := range held {
+		if len(made(x.Meta)) <= n {
+			note(inHeld, x)
 		}
 	}
+	for _, x := range others {
+		if len(made(x.Meta)) < n {
+			note(smaller, x)
+		}
+	}
+	begun := false
 	for _, id := range made(e.Meta) {
-		begun = begun || had[id]
-		if !had[id] && !smaller[id] {
+		here := had[id] || inHeld[id]
+		if !here && !smaller[id] {
 			return false
 		}
+		begun = begun || here
 	}
 	return begun
+}
+
+// note takes what a block was made of.
+func note(into map[ulid.ULID]bool, e *block.Entry) {
+	for _, id := range made(e.Meta) {
+		into[id] = true
+	}
 }
 
 // replaced says that a chosen part brings what a block was made of.

@@ -19,7 +19,7 @@ type piece struct {
 // sim is a source and a target that live on, and a mover that does what plans say. A tick is one unit of time.
 type sim struct {
 	r              *rand.Rand
-	now, next      int64
+	now            int64
 	ids            int
 	source, target []piece
 	sourceHead     []int64 // times of samples
@@ -29,7 +29,6 @@ type sim struct {
 	targetMin      int64 // of its head
 	ownFirst       int64 // of the target
 	known          map[string]piece
-	live           map[string]bool
 	held           []string
 	done           []Done
 	behind         []Part
