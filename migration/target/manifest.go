@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -167,6 +168,9 @@ func (p *Plan) values() (*values, error) {
 	return v, err
 }
 
+// notInKey is what the key of a ConfigMap cannot hold.
+var notInKey = regexp.MustCompile(`[^A-Za-z0-9.-]`)
+
 // files are those of the source that stand below the configuration's folder.
 func (p *Plan) files() ([]file, error) {
 	var all []file
@@ -180,12 +184,7 @@ func (p *Plan) files() ([]file, error) {
 		if !utf8.Valid(text) {
 			return nil, fmt.Errorf("%s is no UTF-8 text", name)
 		}
-		key := strings.Map(func(r rune) rune {
-			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
-				return r
-			}
-			return '_'
-		}, inner)
+		key := notInKey.ReplaceAllString(inner, "_")
 		if other, taken := keys[key]; taken {
 			return nil, fmt.Errorf("%s and %s would have the same key %s in a ConfigMap; rename one of them", other, name, key)
 		}

@@ -99,7 +99,7 @@ func (x *Operator) checkTraps() {
 	switch {
 	case s.Storage == nil || s.Storage.EmptyDir != nil || s.Storage.Ephemeral != nil:
 		x.found(RuleOperatorStorage, Refused, "spec.storage", "the data would lie in a volume that goes with the pod", "set spec.storage.volumeClaimTemplate")
-	case !s.Storage.DisableMountSubPath: //nolint:staticcheck // deprecated, but it still decides where the data lies
+	case !s.Storage.DisableMountSubPath:
 		x.found(RuleOperatorSubPath, Look, "spec.storage", "the operator mounts the folder prometheus-db of the volume: blocks belong there and not at its root", "give the puller that folder as its directory")
 	}
 	x.checkCompaction()
