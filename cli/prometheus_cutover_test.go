@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // dashboards answers as Grafana does for its one data source.
@@ -108,5 +110,5 @@ func TestPrometheusCutover(t *testing.T) {
 		}
 		all.WriteString(regexp.MustCompile(` +\n`).ReplaceAllString(paths.Replace(text), "\n") + "\n")
 	}
-	golden(t, "prometheus_cutover.golden", all.String())
+	golden.Check(t, "testdata/prometheus_cutover.golden", all.String())
 }

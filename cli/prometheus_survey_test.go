@@ -11,14 +11,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // recordedAt is about when the answers were given.
 const recordedAt = 1_795_364_580.0
 
-// asked serves what a real server of a version said (migration/survey/testdata), with pieces of text replaced.
+// recorded serves what a real server of a version said (migration/survey/testdata), with pieces of text replaced.
 // Its clock stands still, or ticks from the same time as that of others.
-func asked(t *testing.T, version string, ticks bool, replace ...string) string {
+func recorded(t *testing.T, version string, ticks bool, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "migration", "survey", "testdata", "prometheus-"+version+".json"))
 	if err != nil {
@@ -78,7 +80,7 @@ func surveyed(t *testing.T, names *strings.Replacer, steps [][2]string) string {
 
 func TestPrometheusPlan(t *testing.T) {
 	// The recorded server is young; this one has 800 GiB of 180 days.
-	large := asked(t, "2.42", false, "prometheus_tsdb_blocks_loaded 0", "prometheus_tsdb_blocks_loaded 27", "prometheus_tsdb_storage_blocks_bytes 0", "prometheus_tsdb_storage_blocks_bytes 858993459200",
+	large := recorded(t, "2.42", false, "prometheus_tsdb_blocks_loaded 0", "prometheus_tsdb_blocks_loaded 27", "prometheus_tsdb_storage_blocks_bytes 0", "prometheus_tsdb_storage_blocks_bytes 858993459200",
 		"prometheus_tsdb_lowest_timestamp 1.795", "prometheus_tsdb_lowest_timestamp 1.780")
 	silent := httptest.NewServer(http.NotFoundHandler())
 	defer silent.Close()
@@ -90,7 +92,7 @@ func TestPrometheusPlan(t *testing.T) {
 		fmt.Fprint(w, "prometheus_build_info{version=\"1.8.2\"} 1\n")
 	}))
 	defer old.Close()
-	golden(t, "prometheus_plan.golden", surveyed(t, strings.NewReplacer(large, "http://monitor:9090", old.URL, "http://old:9090", silent.URL, "http://silent:9090"), [][2]string{
+	golden.Check(t, "testdata/prometheus_plan.golden", surveyed(t, strings.NewReplacer(large, "http://monitor:9090", old.URL, "http://old:9090", silent.URL, "http://silent:9090"), [][2]string{
 		{"tells what moving a server means", "plan " + large},
 		{"has rates of one's own, and no newer version", "plan " + large + " --rate 1GiB --to 2.42.0"},
 		{"cannot move 1.x", "plan " + old.URL},
@@ -110,10 +112,10 @@ func TestPrometheusPlan(t *testing.T) {
 }
 
 func TestPrometheusPreflight(t *testing.T) {
-	source, target := asked(t, "2.42", true), asked(t, "3.16", true)
-	twin := asked(t, "2.42", true, "2.42.0+ds", "3.16.0", "http://127.0.0.1:19093/api/v2/alerts", "http://127.0.0.1:19093/api/v2/alerts")
+	source, target := recorded(t, "2.42", true), recorded(t, "3.16", true)
+	twin := recorded(t, "2.42", true, "2.42.0+ds", "3.16.0", "http://127.0.0.1:19093/api/v2/alerts", "http://127.0.0.1:19093/api/v2/alerts")
 	both := " --source " + source + " --target " + target
-	golden(t, "prometheus_preflight.golden", surveyed(t, strings.NewReplacer(source, "http://monitor:9090", target, "http://new:9090", twin, "http://twin:9090"), [][2]string{
+	golden.Check(t, "testdata/prometheus_preflight.golden", surveyed(t, strings.NewReplacer(source, "http://monitor:9090", target, "http://new:9090", twin, "http://twin:9090"), [][2]string{
 		{"lists what speaks against the move, and what the target cannot reach", "preflight" + both},
 		{"lets pass what is overridden and given up", "preflight" + both + " --except app --except node --except prometheus --override target_retention_holds_source --override capacity --free 900GiB"},
 		{"finds what a copy of the source does twice", "preflight --source " + source + " --target " + twin},

@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/slipway-dev/slipway/migration/skew"
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // TestConfigure shows what is changed in a configuration of 2.42 for 3.16.
 func TestConfigure(t *testing.T) {
 	o := shop(t)
-	golden(t, "config.diff", diffOf(o, plan(t, o)))
+	golden.Check(t, "testdata/config.diff", diffOf(o, plan(t, o)))
 }
 
 func TestConfigureOneThing(t *testing.T) {

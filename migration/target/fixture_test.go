@@ -1,20 +1,15 @@
 package target
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/slipway-dev/slipway/migration/config"
 	"github.com/slipway-dev/slipway/migration/skew"
 	"github.com/slipway-dev/slipway/migration/volume"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func read(t testing.TB, name string) []byte {
 	t.Helper()
@@ -23,18 +18,6 @@ func read(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(filepath.Join("testdata", name), []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(string(read(t, name)), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
 }
 
 // shop is the old server of testdata, and what is wanted of the new one.

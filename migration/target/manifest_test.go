@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // TestManifests shows all objects for the shop's server.
@@ -14,7 +16,7 @@ func TestManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "manifests.golden.yaml", string(m.YAML))
+	golden.Check(t, "testdata/manifests.golden.yaml", string(m.YAML))
 	if len(m.Objects) != 7 {
 		t.Errorf("%d objects", len(m.Objects))
 	}

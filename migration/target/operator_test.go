@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // operated is the shop's server going to a Prometheus of the operator.
@@ -28,9 +30,9 @@ func TestOperator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "operator-patch.golden.yaml", string(x.Patch))
-	golden(t, "operator-undo.golden.yaml", string(x.Undo))
-	golden(t, "operator-objects.golden.yaml", string(x.Objects))
+	golden.Check(t, "testdata/operator-patch.golden.yaml", string(x.Patch))
+	golden.Check(t, "testdata/operator-undo.golden.yaml", string(x.Undo))
+	golden.Check(t, "testdata/operator-objects.golden.yaml", string(x.Objects))
 	if got := rules(x.Refusals()); got != "" {
 		t.Error(got)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/slipway-dev/slipway/migration/config"
 	"github.com/slipway-dev/slipway/migration/skew"
+	"github.com/slipway-dev/slipway/test/golden"
 )
 
 // TestPlan reads like the documentation: the golden file has the command line, every change with its reason, and what a person has to do.
@@ -22,7 +23,7 @@ func TestPlan(t *testing.T) {
 	for _, f := range p.Findings {
 		fmt.Fprintf(&b, "\n%s %s, %s\n  %s\n  fix: %s\n", f.Verdict, f.Rule, f.Where, f.Says, f.Fix)
 	}
-	golden(t, "plan.golden", b.String())
+	golden.Check(t, "testdata/plan.golden", b.String())
 }
 
 func TestPlanRefusesOldTargets(t *testing.T) {
