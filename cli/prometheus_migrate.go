@@ -289,7 +289,7 @@ func printMove(out io.Writer, format string, s *move.State) error {
 		if name == "" {
 			name = "nothing, the new server has it all,"
 		}
-		fmt.Fprintf(out, "cut: %s of block %s, %s to %s\n", name, c.Part.Source, instantMillis(c.From), instantMillis(c.To))
+		fmt.Fprintf(out, "cut: %s of block %s, %s to %s\n", name, c.Source, instantMillis(c.From), instantMillis(c.To))
 	}
 	if p := s.Proof; p != nil {
 		fmt.Fprintf(out, "%s at %s: %s\n", p.Verdict, p.At.Format("2006-01-02T15:04:05Z"), p.Summary)

@@ -179,10 +179,14 @@ func TestRetentionErasesImportedHistory(t *testing.T) {
 	loaded(t, s, 1)
 	importedBlock(t, s.Dir, now-7200_000, now-7140_000)
 	engine.Eventually(t, "the nine days old block goes", func() error {
-		if _, err := os.Stat(filepath.Join(s.Dir, old)); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("it is still there (%v)", err)
+		_, err := os.Stat(filepath.Join(s.Dir, old))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
 		}
-		return nil
+		return errors.New("it is still there")
 	})
 	loaded(t, s, 1)
 	if n, _ := s.Metric("prometheus_tsdb_time_retentions_total"); n != 1 {

@@ -123,7 +123,7 @@ func compareTarget(s, t Target, known bool, source, target *Scraped, scrapes int
 	switch {
 	case !known:
 		return Missing, ""
-	case len(upS) < scrapes || len(upT) < scrapes || len(samplesS) < scrapes || len(samplesT) < scrapes:
+	case min(len(upS), len(upT), len(samplesS), len(samplesT)) < scrapes:
 		if t.Health == "down" && s.Health == "up" && unreachable(t.Error) {
 			return Unreachable, t.Error
 		}
@@ -133,17 +133,22 @@ func compareTarget(s, t Target, known bool, source, target *Scraped, scrapes int
 	case downThroughout(upS):
 		return "", "" // the new server sees more: nothing is lost
 	case downThroughout(upT), slices.Contains(upT, 0) && !slices.Contains(upS, 0):
-		if t.Error == "" {
-			return Failing, "some of its last scrapes failed"
-		}
-		if unreachable(t.Error) {
-			return Unreachable, t.Error
-		}
-		return Failing, t.Error
+		return failing(t)
 	case !meet(upS, upT) || !meet(samplesS, samplesT):
 		return Differs, ""
 	}
 	return "", ""
+}
+
+// failing says why the new server cannot scrape a target.
+func failing(t Target) (GapKind, string) {
+	switch {
+	case t.Error == "":
+		return Failing, "some of its last scrapes failed"
+	case unreachable(t.Error):
+		return Unreachable, t.Error
+	}
+	return Failing, t.Error
 }
 
 func exception(job string, source *Scraped) Exception {

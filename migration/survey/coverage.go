@@ -165,7 +165,7 @@ func lastValues(ctx context.Context, s *server.Client, metric, window string, fr
 				values = append(values, v)
 			}
 		}
-		delete(series.Metric, labels.MetricName)
+		delete(series.Metric, model.MetricNameLabel)
 		all[labels.FromMap(series.Metric).String()] = values[max(0, len(values)-n):]
 	}
 	return nil

@@ -119,10 +119,7 @@ func Overridable() (names []string) {
 func Judge(p Pair, override []string) []Finding {
 	findings := []Finding{}
 	for _, c := range Checks() {
-		if c.OfTarget && (p.Target == nil || !p.Comparable() && c.Name != RuleTargetVersion) {
-			continue
-		}
-		if c.Name == RuleCoverage && p.Coverage == nil || !c.OfTarget && c.Name != RuleSourceReadable && !p.Source.readable() {
+		if !p.concerns(c) {
 			continue
 		}
 		f := c.judge(p)
@@ -133,6 +130,19 @@ func Judge(p Pair, override []string) []Finding {
 		findings = append(findings, f)
 	}
 	return findings
+}
+
+// concerns says that a rule can be asked: what it looks at was seen.
+func (p Pair) concerns(c Check) bool {
+	switch {
+	case c.Name == RuleCoverage && p.Coverage == nil:
+		return false
+	case !c.OfTarget:
+		return c.Name == RuleSourceReadable || p.Source.readable()
+	case p.Target == nil:
+		return false
+	}
+	return c.Name == RuleTargetVersion || p.Comparable()
 }
 
 // Worst is the worst verdict of all.

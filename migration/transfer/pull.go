@@ -200,7 +200,8 @@ func (p *pull) run(ctx context.Context) error {
 func (b *staging) leave(err error) error {
 	var damage *DamageError
 	var said *RefusedError
-	if !(errors.As(err, &damage) && damage.Side == SourceDisk) && !(errors.As(err, &said) && said.Code == BadDisk) {
+	onDisk := errors.As(err, &damage) && damage.Side == SourceDisk
+	if !onDisk && (!errors.As(err, &said) || said.Code != BadDisk) {
 		return err
 	}
 	b.done(PulledBlock{Name: b.name, State: Bad, Folder: b.folder, Bytes: b.known.bytes()})

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -151,23 +149,4 @@ func (b *historyBlock) native(name labels.Labels) appendSeries {
 			return err
 		})
 	}
-}
-
-// treeSize is the size of all files below a folder.
-func treeSize(t testing.TB, dir string) (sum int64) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		info, err := e.Info()
-		if err == nil {
-			sum += info.Size()
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sum
 }
