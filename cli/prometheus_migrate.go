@@ -235,10 +235,20 @@ func (o *migrateOptions) compare(errs io.Writer) func(context.Context, move.Proo
 			return nil, err
 		}
 		defer target.Close()
-		return proof.Run(ctx, proof.Options{
-			Source: source, Target: target, Seam: in.Seam, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
+		r, err := proof.Run(ctx, proof.Options{
+			LeftBehind: o.except,
+			Source:     source, Target: target, Seam: in.Seam, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
 			Samples: o.samples, Seed: uint64(rand.Uint32()), Progress: (&proofProgress{w: errs, last: time.Now()}).at,
 		})
+		if err != nil {
+			return nil, err
+		}
+		page := filepath.Join(o.StateDir, "proof.html")
+		if err := writePage(page, r); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(errs, "The report is %s\n", page)
+		return r, nil
 	}
 }
 

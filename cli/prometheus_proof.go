@@ -29,6 +29,7 @@ type proofOptions struct {
 	seed                       uint64
 	report, output             string
 	quiet                      bool
+	leftBehind                 []string
 }
 
 // newPrometheusProofCommand builds slipway prometheus proof.
@@ -85,6 +86,7 @@ func (o *proofOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.targetBlocks, "target-blocks", "", "file with the target's blocks")
 	f.StringVar(&o.dashboards, "dashboards", "", "directory with dashboards of Grafana as JSON")
 	f.StringVar(&o.report, "report", "", "write a page for people to this file")
+	f.StringSliceVar(&o.leftBehind, "left-behind", nil, "job that the target need not scrape: its series may end behind the seam; may be repeated")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
 	cmd.MarkFlagsRequiredTogether("source-blocks", "target-blocks")
 	_ = cmd.MarkFlagDirname("dashboards")
@@ -123,7 +125,7 @@ func (o *proofOptions) run(ctx context.Context, out, progress io.Writer) error {
 
 // options turns the command line into what the engine takes. A time or an address that does not make sense is wrong usage.
 func (o *proofOptions) options() (*proof.Options, error) {
-	p := &proof.Options{Samples: o.samples, Windows: o.windows, Window: o.window, SeamSpan: o.seamSpan, Seed: o.seed}
+	p := &proof.Options{Samples: o.samples, Windows: o.windows, Window: o.window, SeamSpan: o.seamSpan, Seed: o.seed, LeftBehind: o.leftBehind}
 	if p.Seed == 0 {
 		p.Seed = uint64(rand.Uint32()) // fits every reader of JSON
 	}

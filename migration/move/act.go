@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/slipway-dev/slipway/migration/block"
@@ -166,9 +167,20 @@ func (m *mover) verify(ctx context.Context, w *World) error {
 		return err
 	}
 	if r.Verdict != proof.Proved {
-		return &Stop{RuleNotProved, fmt.Sprintf("the proof with seed %d says %s: %s The old server is as it was; look with slipway prometheus proof", r.Seed, r.Verdict, r.Summary)}
+		return &Stop{RuleNotProved, fmt.Sprintf("the proof with seed %d says %s: %s%s. The old server is as it was", r.Seed, r.Verdict, strings.TrimSuffix(r.Summary, "."), first(r))}
 	}
 	return nil
+}
+
+// first is the first finding of the first check that stands in the way.
+func first(r *proof.Report) string {
+	for _, c := range r.Checks {
+		if (c.Verdict == proof.Different || c.Verdict == proof.Unknown) && len(c.Findings) > 0 {
+			f := c.Findings[0]
+			return strings.TrimSuffix(fmt.Sprintf(" (%s: %s: %s; %s", c.Name, f.Kind, f.What, f.Text), "; ") + ")"
+		}
+	}
+	return ""
 }
 
 // proofInput is what must be on the target: the blocks that went in whole, and the pieces of the others.

@@ -45,6 +45,9 @@ type Options struct {
 	SourceBlocks, TargetBlocks *block.Listing
 	// Dashboards are files of Grafana whose queries are asked, beside the rules of the source.
 	Dashboards []Dashboard
+	// LeftBehind are jobs that the target need not scrape: behind the seam their series may end where the target's end. Before it they
+	// must be equal as all others.
+	LeftBehind []string
 	// MaxFindings is how many findings a check lists; default 50. All are counted.
 	MaxFindings int
 	// Progress hears of a check, what is done of it, and how much there is (0 if that is not known).
@@ -139,7 +142,7 @@ func (r *run) servers(ctx context.Context) error {
 		}
 		for _, side := range []*Side{r.report.Source, r.report.Target} {
 			if side != nil && side.RemoteRead {
-				c.find(Finding{Kind: Bridged, What: "the " + side.Name, Text: "it asks another server for what it does not hold (remote_read), and would pass that off as its own; prove again without"})
+				c.find(Finding{Kind: Bridged, What: "the " + side.Name, Text: "it asks another server for what it does not hold (remote_read), and would pass that off as its own: take remote_read out of its configuration, reload it, and prove again"})
 			}
 		}
 		c.conclude(2, "servers")

@@ -198,6 +198,16 @@ func (r *SeamResult) doubles(source, target []Sample, first int64) {
 	}
 }
 
+// upTo leaves of the source's samples those before the seam, and behind it those up to the target's last one.
+func upTo(source, target []Sample, seam int64) []Sample {
+	end := seam
+	if len(target) > 0 {
+		end = max(end, target[len(target)-1].Time+1)
+	}
+	kept, _ := split(source, end)
+	return kept
+}
+
 // seam compares every series around the seam, one metric at a time. It holds one metric's samples of the source in memory.
 func (r *run) seam(ctx context.Context) error {
 	if r.o.Seam == 0 {
@@ -222,9 +232,9 @@ func (r *run) seam(ctx context.Context) error {
 }
 
 type seamTally struct {
-	series, own, only, unjudged int
-	worst                       float64
-	longest                     int64
+	series, own, only, unjudged, behind int
+	worst                               float64
+	longest                             int64
 }
 
 func (s *seamTally) numbers(c *Check) {
@@ -234,6 +244,10 @@ func (s *seamTally) numbers(c *Check) {
 	c.number("samples of the target's own", float64(s.own), "")
 	c.number("series only on the target", float64(s.only), "")
 	c.number("series without an interval", float64(s.unjudged), "")
+	if s.behind > 0 {
+		c.number("series left behind", float64(s.behind), "")
+		c.Notes = append(c.Notes, "series of jobs that stay behind end on the target behind the seam; before it they were compared")
+	}
 	if s.unjudged > 0 {
 		c.Notes = append(c.Notes, "a series with fewer than three samples around the seam has no interval: its samples were compared, its gap could not be judged")
 	}
@@ -311,6 +325,10 @@ func (r *run) judge(c *Check, s *seamTally, ls labels.Labels, source, target *Se
 		return
 	}
 	s.series++
+	if slices.Contains(r.o.LeftBehind, ls.Get("job")) {
+		s.behind++
+		source = &Series{Samples: upTo(source.Samples, target.Samples, r.o.Seam)}
+	}
 	res := JudgeSeam(source.Samples, target.Samples, r.o.Seam, w.to)
 	s.own += res.Own
 	if res.Interval == 0 {

@@ -69,3 +69,23 @@ func TestJudgeSeamMeasuresTheGap(t *testing.T) {
 		t.Errorf("interval %d, gap %d", r.Interval, r.Gap)
 	}
 }
+
+func TestUpTo(t *testing.T) {
+	source := []Sample{{Time: 10}, {Time: 20}, {Time: 30}, {Time: 40}}
+	cases := []struct {
+		name   string
+		target []Sample
+		want   int
+	}{
+		{"a job that stays behind is compared up to the seam", nil, 2},
+		{"and behind it as far as the target goes", []Sample{{Time: 10}, {Time: 20}, {Time: 30}}, 3},
+		{"what the target lacks before the seam stays in question", []Sample{{Time: 10}}, 2},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := len(upTo(source, c.target, 25)); got != c.want {
+				t.Errorf("%d samples, want %d", got, c.want)
+			}
+		})
+	}
+}
