@@ -261,7 +261,8 @@ func loopbacks(job *yaml.Node) []string {
 type remoteRead struct {
 	URL        string `yaml:"url"`
 	Name       string `yaml:"name"`
-	ReadRecent bool   `yaml:"read_recent"`
+	// The shim alone knows where the target's own data begins: without this the target would not ask it for a hole between blocks.
+	ReadRecent bool `yaml:"read_recent"`
 	// The shim sees each question as it is, and takes the source's external labels off itself: with the default filter they would be
 	// matched, and a source without them would answer nothing, silently (storage/remote/read.go).
 	FilterExternalLabels bool `yaml:"filter_external_labels"`
@@ -278,7 +279,7 @@ func (p *Plan) readPast() error {
 		p.found(RuleOwnRemoteRead, Look, "remote_read", "the source reads from other servers as well, and the target does, too", "make sure that the target reaches them")
 	}
 	shim := p.o.Migration.Spec.Target.StatefulSet.Shim
-	if err := p.edit(p.Config.Append(config.Path{"remote_read"}, remoteRead{URL: shim.url(), Name: ShimName})); err != nil {
+	if err := p.edit(p.Config.Append(config.Path{"remote_read"}, remoteRead{URL: shim.url(), Name: ShimName, ReadRecent: true})); err != nil {
 		return err
 	}
 	p.changed("read-shim", "remote_read", "added: "+shim.url(), "until all blocks are installed the target answers for the past through the shim, which cuts at the target's own first sample")

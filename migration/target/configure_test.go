@@ -22,11 +22,11 @@ func TestConfigureOneThing(t *testing.T) {
 		want       []string // lines that are there afterwards
 		not        string
 	}{
-		{"a server of 3.x needs the bridge alone", "scrape_configs:\n- job_name: a\n", v3, []string{"remote_read:", "  - url: http://127.0.0.1:9091/api/v1/read", "    read_recent: false"}, "fallback"},
+		{"a server of 3.x needs the bridge alone", "scrape_configs:\n- job_name: a\n", v3, []string{"remote_read:", "  - url: http://127.0.0.1:9798/api/v1/read", "    read_recent: true"}, "fallback"},
 		{"a fallback that is there stays", "scrape_configs:\n- job_name: a\n  fallback_scrape_protocol: PrometheusText1.0.0\n", skew.Version{Major: 2, Minor: 53}, []string{"  fallback_scrape_protocol: PrometheusText1.0.0"}, "0.0.4"},
 		{"a $ stays a $", "global:\n  external_labels: {a: 'x$Y'}\n", skew.Version{Major: 2, Minor: 53}, []string{"  external_labels: {a: x$$Y}"}, ""},
 		{"an address without a port gets the port that it had", "scrape_configs:\n- job_name: a\n  static_configs: [{targets: [web]}]\n", skew.Version{Major: 2, Minor: 53}, []string{"  static_configs: [{targets: [web:80]}]"}, ""},
-		{"an own remote_read stays", "remote_read:\n- url: http://store/read\n", v3, []string{"- url: http://store/read", "- url: http://127.0.0.1:9091/api/v1/read"}, ""},
+		{"an own remote_read stays", "remote_read:\n- url: http://store/read\n", v3, []string{"- url: http://store/read", "- url: http://127.0.0.1:9798/api/v1/read"}, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -253,7 +253,7 @@ func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.Co
 		return
 	}
 	shim := x.o.Migration.Spec.Target.StatefulSet.Shim
-	s.RemoteRead = append(s.RemoteRead, monitoringv1.RemoteReadSpec{URL: shim.url(), Name: ShimName, FilterExternalLabels: ptr.To(false)})
+	s.RemoteRead = append(s.RemoteRead, monitoringv1.RemoteReadSpec{URL: shim.url(), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)})
 	if shim.Image != "" {
 		c.Containers = append(slices.DeleteFunc(slices.Clone(c.Containers), func(o corev1.Container) bool { return o.Name == ShimName }),
 			corev1.Container{Name: ShimName, Image: shim.Image, Args: shim.Args, SecurityContext: containerSecurity()})

@@ -111,14 +111,14 @@ type ServiceSpec struct {
 
 // ShimSpec is the read shim, which answers for the time before the target's own data.
 type ShimSpec struct {
-	// URL is where the target reaches it; default http://127.0.0.1:9091/api/v1/read.
+	// URL is where the target reaches it; default http://127.0.0.1:9798/api/v1/read.
 	URL string `json:"url,omitempty"`
 	// Image and Args make it a container beside the server; without an image it runs elsewhere.
 	Image string   `json:"image,omitempty"`
 	Args  []string `json:"args,omitempty"`
 }
 
-const defaultShimURL = "http://127.0.0.1:9091/api/v1/read"
+const defaultShimURL = "http://127.0.0.1:9798/api/v1/read"
 
 // ReadMigration reads a spec strictly: a field that nobody knows is an error.
 func ReadMigration(data []byte) (*Migration, error) {
