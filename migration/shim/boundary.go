@@ -153,10 +153,10 @@ func (b *boundary) consider(lowest int64) error {
 	if lowest != b.candidate {
 		b.candidate, b.since = lowest, b.now()
 	}
-	left := b.settle - b.now().Sub(b.since)
+	until := b.since.Add(b.settle)
 	b.mu.Unlock()
-	if left > 0 {
-		return fmt.Errorf("the target's head begins at %s; waiting %s to see that it stays so: %w", instant(lowest), left.Round(time.Second), ErrNotReady)
+	if b.now().Before(until) {
+		return fmt.Errorf("the target's head begins at %s; waiting until %s to see that it stays so: %w", instant(lowest), until.UTC().Format(time.TimeOnly), ErrNotReady)
 	}
 	return b.freeze(lowest)
 }
