@@ -32,11 +32,11 @@ func TestTheBoundaryIsTheFirstHeadThatStays(t *testing.T) {
 	observe("no sample yet")
 	x.min.Store(2000)
 	x.max.Store(3000)
-	observe("waiting 30s")
+	observe("waiting until 22:13:50")
 	now = now.Add(29 * time.Second)
-	observe("waiting 1s")
+	observe("waiting until 22:13:50")
 	x.min.Store(1500) // a scrape that began earlier
-	observe("waiting 30s")
+	observe("waiting until 22:14:19")
 	now = now.Add(31 * time.Second)
 	observe("<nil>")
 	if at, ok := s.Boundary(); !ok || at != 1500 {

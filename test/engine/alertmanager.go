@@ -6,11 +6,8 @@ import (
 	"testing"
 )
 
-// Versions of Alertmanager that there are recipes for.
-const (
-	Alertmanager025 = "0.25" // Debian 12
-	Alertmanager031 = "0.31"
-)
+// Alertmanager031 is the version of Alertmanager that there is a recipe for.
+const Alertmanager031 = "0.31"
 
 // Alertmanager is one that runs. Stop, Kill and Restart are those of its process.
 type Alertmanager struct {
