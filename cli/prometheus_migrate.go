@@ -166,7 +166,7 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 	}
 	o.Pull.KeepFree, o.Pull.Progress = uint64(o.keepFree), pullProgress(errs, time.Now)
 	o.Tell = tellMove(errs)
-	o.Coverage, o.Proof, o.LateWindow = o.coverage, o.compare(errs), o.late
+	o.Coverage, o.Bridge, o.Proof, o.LateWindow = o.coverage, o.bridge, o.compare(errs), o.late
 	return end, nil
 }
 
@@ -211,6 +211,22 @@ func (o *migrateOptions) coverage(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	return r.Says + " (--accept-coverage goes on all the same, --except leaves a job)", nil
+}
+
+// bridge says what the new server still asks others for.
+func (o *migrateOptions) bridge(ctx context.Context) (string, error) {
+	seen, err := survey.Observe(ctx, o.targetC)
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return err.Error(), nil
+	}
+	if len(seen.Config.RemoteRead) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("the history is there: take remote_read (%s) out of the new server's configuration and reload it, so that it answers for itself when both are compared",
+		strings.Join(seen.Config.RemoteRead, ", ")), nil
 }
 
 // late asks the old server how late a sample may come.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/transfer"
 )
@@ -277,11 +278,17 @@ func (w *World) installText(x *seam.Part) string {
 	return fmt.Sprintf("install %s [%s, %s)", name, stamp(x.From), stamp(x.To))
 }
 
+// proved says that both servers were compared and found equal.
+func (s *State) proved() bool { return s.Proof != nil && s.Proof.Verdict == proof.Proved }
+
 // end waits until the target has put its blocks in order, and proves.
 func (w *World) end(d *Decision) {
 	d.Phase = Verify
-	proved := w.State.Proof != nil && w.State.Proof.Verdict == "proved"
-	if !proved && w.WantsProof {
+	if !w.State.proved() && w.WantsProof {
+		if w.Bridged != "" {
+			d.Waits = append(d.Waits, w.Bridged)
+			return
+		}
 		if text := w.unsettled(); text != "" {
 			d.Waits = append(d.Waits, text)
 			return

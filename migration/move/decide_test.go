@@ -97,6 +97,11 @@ func TestDecideEnds(t *testing.T) {
 	}
 	w.Target = w.Target[:1]
 	w.State.Frozen = w.State.Frozen[:1]
+	w.Bridged = "it still asks the old server"
+	if d := Decide(&w); len(d.Steps) > 0 || !strings.Contains(d.String(), "waits: "+w.Bridged) {
+		t.Errorf("a bridge that is still there:\n%s", d)
+	}
+	w.Bridged = ""
 	for _, want := range []Kind{stepVerify, stepRelease, ""} {
 		d := Decide(&w)
 		if want == "" && d.Phase != Done || want != "" && (len(d.Steps) == 0 || d.Steps[0].Kind != want) {

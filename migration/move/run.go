@@ -28,6 +28,8 @@ type Options struct {
 	Cutter Cutter
 	// Coverage says why the target does not scrape yet what the source does; empty: it does.
 	Coverage func(ctx context.Context) (why string, err error)
+	// Bridge says why the target does not answer from its own data alone, which a proof needs; empty: it does; nil: nobody asks.
+	Bridge func(ctx context.Context) (why string, err error)
 	// Proof compares both servers at the end; nil: nobody does, and the move is done without.
 	Proof func(ctx context.Context, in ProofInput) (*proof.Report, error)
 	// SeamSpan is how far behind the moment of equal coverage the source's samples are held against the target's; it must

@@ -2,6 +2,7 @@ package move
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +35,8 @@ type World struct {
 	Installing string
 	// Uncovered is why the target does not scrape yet what the source does; empty: it does.
 	Uncovered string
+	// Bridged is why the target does not answer from its own data alone; empty: it does.
+	Bridged string
 	// SeamSpan is how far behind the moment of equal coverage the source's samples are held against the target's.
 	SeamSpan   time.Duration
 	OutOfOrder time.Duration
@@ -63,7 +66,18 @@ func (m *mover) observe(ctx context.Context) (*World, error) {
 	if w.Staged, w.Installing, err = transfer.StagedBlocks(m.o.TargetData); err != nil {
 		return nil, err
 	}
-	return w, m.askCoverage(ctx, w)
+	return w, errors.Join(m.askCoverage(ctx, w), m.askBridge(ctx, w))
+}
+
+// askBridge asks while a proof may be next.
+func (m *mover) askBridge(ctx context.Context, w *World) (err error) {
+	if m.o.Bridge == nil || w.State.End == 0 || w.State.proved() || w.TargetServer == nil {
+		return nil
+	}
+	if w.Bridged, err = m.o.Bridge(ctx); err != nil {
+		return fmt.Errorf("asking whether the target answers for itself: %w", err)
+	}
+	return nil
 }
 
 // askCoverage asks the gate while it matters.
