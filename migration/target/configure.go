@@ -259,8 +259,8 @@ func loopbacks(job *yaml.Node) []string {
 
 // remoteRead is the read shim as Prometheus configures it.
 type remoteRead struct {
-	URL        string `yaml:"url"`
-	Name       string `yaml:"name"`
+	URL  string `yaml:"url"`
+	Name string `yaml:"name"`
 	// The shim alone knows where the target's own data begins: without this the target would not ask it for a hole between blocks.
 	ReadRecent bool `yaml:"read_recent"`
 	// The shim sees each question as it is, and takes the source's external labels off itself: with the default filter they would be
