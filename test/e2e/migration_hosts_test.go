@@ -232,6 +232,7 @@ func (h *hostPair) trust() {
 // tunnel forwards the source's socket over port 22.
 func (h *hostPair) tunnel() {
 	h.t.Helper()
+	h.sh(newHost, `rm -f "$1"`, tunnelSocket) // of an earlier one
 	h.start(newHost, "tunnel", "/usr/bin/ssh", "-N", "-i", "/home/mover/.ssh/id_ed25519", "-o", "UserKnownHostsFile=/home/mover/.ssh/known_hosts",
 		"-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "StreamLocalBindUnlink=yes",
 		"-L", tunnelSocket+":"+blocksSocket, "prometheus@"+h.address(oldHost))
