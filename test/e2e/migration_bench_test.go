@@ -275,7 +275,7 @@ func (m *migrationBench) cpu(machine string) float64 {
 // diskRead is how many bytes the old machine's disk has given.
 func (m *migrationBench) diskRead() int64 {
 	m.t.Helper()
-	out := m.sh(oldHost, `set -- $(stat -c '%Hd %Ld' "$1"); awk -v a="$1" -v b="$2" '$1 == a && $2 == b { print $6 * 512 }' /proc/diskstats`, oldData)
+	out := m.sh(oldHost, `set -- $(stat -c '%Hd %Ld' "$1"); awk -v a="$1" -v b="$2" '$1 == a && $2 == b { printf "%.0f", $6 * 512 }' /proc/diskstats`, oldData)
 	n, err := strconv.ParseInt(out, 10, 64)
 	if err != nil {
 		m.t.Fatalf("reading the disk's counters: %q", out)
