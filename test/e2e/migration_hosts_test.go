@@ -269,7 +269,8 @@ func (h *hostPair) listens(port string) {
 func (h *hostPair) reaches(kind, block string, n int, then string) {
 	h.t.Helper()
 	_, err := h.try(newHost, `i=0; while [ $i -lt 2400 ]; do i=$((i+1))
-		[ "$(grep -c "\"k\":\"$2\",\"b\":\"$3" "$1" 2>/dev/null || :)" -lt "$4" ] 2>/dev/null || { `+then+`
+		n=$(grep -c "\"k\":\"$2\",\"b\":\"$3" "$1" 2>/dev/null || :) # nothing at all before there is a journal
+		[ "${n:-0}" -lt "$4" ] || { `+then+`
 			exit 0; }
 		[ "$(systemctl show -P ActiveState pull)" = active ] || { echo "the pull has ended" >&2; exit 3; }
 		sleep 0.05; done; exit 4`, staging+"/journal", kind, block, fmt.Sprint(n))
