@@ -74,7 +74,7 @@ scrape_configs:
 	oldAddress, newAddress := engine.FreeAddress(t), engine.FreeAddress(t)
 	old := engine.Start(t, engine.Prometheus{Version: engine.Prometheus242, Address: oldAddress, Config: config(oldAddress, "self", hidden, ""), Flags: []string{"--storage.tsdb.retention.time=30d"}})
 	wrong := config(newAddress, "self", closed, "remote_write: [{url: 'http://"+closed+"/w'}]\nalerting: {alertmanagers: [{static_configs: [{targets: ['"+closed+"']}]}]}\n")
-	fresh := engine.Start(t, engine.Prometheus{Version: engine.Prometheus316, Address: newAddress, Config: wrong, Flags: []string{"--storage.tsdb.retention.time=1d"}})
+	fresh := engine.Start(t, engine.Prometheus{Version: engine.Prometheus316, Address: newAddress, Config: wrong, Flags: []string{"--storage.tsdb.retention.time=1d", "--storage.remote.flush-deadline=1s"}})
 	source, target := clientOf(t, old, "source"), clientOf(t, fresh, "target")
 	var p Pair
 	var findings []Finding
