@@ -202,11 +202,11 @@ func (m *migrationBench) asMover(words ...string) {
 
 func (m *migrationBench) rsync(from string, more ...string) {
 	m.t.Helper()
-	m.asMover(append([]string{"rsync", "-a", "--include=/01*/", "--include=/01*/**", "--exclude=*", "-e", rsyncShell}, append(more, from, rsyncData+"/")...)...)
+	m.asMover(append([]string{"rsync", "-a", "--include=/01*/", "--include=/01*/**", "--exclude=*"}, append(more, from, rsyncData+"/")...)...)
 }
 
 func (m *migrationBench) rsyncSSH(copied func(func())) {
-	copied(func() { m.rsync("prometheus@" + m.address(oldHost) + ":" + oldData + "/") })
+	copied(func() { m.rsync("prometheus@"+m.address(oldHost)+":"+oldData+"/", "-e", rsyncShell) })
 }
 
 func (m *migrationBench) rsyncDaemon(copied func(func())) {
