@@ -3,14 +3,12 @@ package bundle
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // cache keeps build results by the key of their inputs. An entry is a directory that appears by
@@ -177,30 +175,13 @@ func (c *cache) commit(temp, key, name string, note any) (*entry, error) {
 	return e, nil
 }
 
-// lock takes the lock file of a key; it is polled because flock cannot be cancelled.
+// lock takes the lock file of a key, and waits for another build.
 func (c *cache) lock(ctx context.Context, key string) (func(), error) {
-	f, err := os.OpenFile(filepath.Join(c.dir, "locks", key), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := durable.Lock(ctx, filepath.Join(c.dir, "locks", key))
 	if err != nil {
-		return nil, fmt.Errorf("opening cache lock: %w", err)
+		return nil, fmt.Errorf("locking the cache entry: %w", err)
 	}
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
-			return nil, fmt.Errorf("locking cache entry: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("waiting for another build: %w", context.Cause(ctx))
-		case <-ticker.C:
-		}
-	}
+	return func() { f.Close() }, nil
 }
 
 func (e *entry) path(name string) string { return filepath.Join(e.dir, name) }

@@ -11,8 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/slipway-dev/slipway/durable"
 	"github.com/slipway-dev/slipway/plane"
 )
 
@@ -84,19 +83,14 @@ func (h upHome) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(h.up(), 0o700); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(h.up(), "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock: %w", err)
-	}
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return func() { _ = file.Close() }, nil
-	}
-	_ = file.Close()
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	file, err := durable.TryLock(filepath.Join(h.up(), "lock"))
+	switch {
+	case errors.Is(err, durable.ErrHeld):
 		return nil, errRunning
+	case err != nil:
+		return nil, fmt.Errorf("locking %s: %w", h.up(), err)
 	}
-	return nil, fmt.Errorf("locking %s: %w", h.up(), err)
+	return func() { _ = file.Close() }, nil
 }
 
 // readState tells what the last `slipway up` wrote; a zero state when there was none.
@@ -133,11 +127,7 @@ func (h upHome) writeState(state upState) error {
 	if err != nil {
 		return fmt.Errorf("encoding the state: %w", err)
 	}
-	temporary := h.state() + ".new"
-	if err := os.WriteFile(temporary, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing the state: %w", err)
-	}
-	if err := os.Rename(temporary, h.state()); err != nil {
+	if err := durable.Replace(h.state(), append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the state: %w", err)
 	}
 	return nil

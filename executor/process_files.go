@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // The files of a run.
@@ -100,7 +102,7 @@ func createRun(base string, run Run, digest, content string) (*processRun, error
 	if err := os.Rename(fresh, dir); err != nil {
 		return nil, fmt.Errorf("making the directory of the run: %w", err)
 	}
-	if err := syncDir(base); err != nil {
+	if err := durable.SyncDir(base); err != nil {
 		return nil, err
 	}
 	return newProcessRun(dir, spec), nil
@@ -118,18 +120,6 @@ func writePrivate(path string, content []byte) error {
 	_, err = f.Write(content)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", filepath.Base(path), err)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", dir, err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("syncing %s: %w", dir, err)
 	}
 	return nil
 }

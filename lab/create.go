@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // Create makes the lab and returns when every machine's sshd answers. The machines outlive the caller. On error nothing is
@@ -195,8 +197,8 @@ func (l *Lab) writeClientFiles() error {
 	fmt.Fprintf(&config, "Host *\n  IdentityFile \"%s\"\n  IdentitiesOnly yes\n  UserKnownHostsFile \"%s\"\n"+
 		"  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  BatchMode yes\n  LogLevel ERROR\n  ConnectTimeout 10\n"+
 		"  ServerAliveInterval 15\n", l.keyPath(), filepath.Join(l.Dir(), "known_hosts"))
-	if err := writeAtomically(filepath.Join(l.Dir(), "known_hosts"), []byte(known.String()), 0o600); err != nil {
+	if err := durable.Replace(filepath.Join(l.Dir(), "known_hosts"), []byte(known.String()), 0o600); err != nil {
 		return err
 	}
-	return writeAtomically(l.SSHConfig(), []byte(config.String()), 0o600)
+	return durable.Replace(l.SSHConfig(), []byte(config.String()), 0o600)
 }

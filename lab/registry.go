@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // runtimeDir holds what concerns the whole host: which lab owns which index, and the labs' network namespaces.
@@ -84,7 +86,7 @@ func (r registry) write(c claim) error {
 	if err != nil {
 		return err
 	}
-	return writeAtomically(r.claimPath(c.Index), append(data, '\n'), 0o600)
+	return durable.Replace(r.claimPath(c.Index), append(data, '\n'), 0o600)
 }
 
 func (r registry) release(index int) error {

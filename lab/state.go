@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 const (
@@ -108,20 +110,7 @@ func (l *Lab) save() error {
 	if err != nil {
 		return fmt.Errorf("encoding lab %s: %w", l.opts.Name, err)
 	}
-	return writeAtomically(l.statePath(), append(data, '\n'), 0o600)
-}
-
-func writeAtomically(path string, data []byte, mode os.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // gone by then when all went well
-	_, writeErr := tmp.Write(data)
-	if err := errors.Join(writeErr, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return os.Rename(tmp.Name(), path)
+	return durable.Replace(l.statePath(), append(data, '\n'), 0o600)
 }
 
 func processOf(pid int) process {

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 const (
@@ -100,7 +102,7 @@ func writeArchive(target string, m Manifest, sources []source) error {
 	if err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
-	return syncDir(filepath.Dir(target))
+	return durable.SyncDir(filepath.Dir(target))
 }
 
 func describe(s source) (ArchiveFile, error) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // revisionBump is added to etcd's revision by a restore: more than any plane writes between a backup and its restore, so
@@ -64,7 +66,7 @@ func Restore(ctx context.Context, o RestoreOptions) (Manifest, error) {
 	if err := os.Rename(filepath.Join(staging, "plane"), o.Dir); err != nil {
 		return Manifest{}, fmt.Errorf("restoring: %w", err)
 	}
-	return m, syncDir(filepath.Dir(o.Dir))
+	return m, durable.SyncDir(filepath.Dir(o.Dir))
 }
 
 func refuseNonEmpty(dir string) error {

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // stateFile and backupDir are ours within the state directory, which may hold the state of other commands too.
@@ -112,11 +114,7 @@ func (osDisk) replace(path string, data []byte) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 func fill(f *os.File, data []byte, mode fs.FileMode, owner *syscall.Stat_t) error {
@@ -146,13 +144,12 @@ func (s store) lock() (func(), error) {
 	if err := os.MkdirAll(filepath.Join(s.dir, backupDir), 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := durable.TryLock(filepath.Join(s.dir, lockFile))
+	if errors.Is(err, durable.ErrHeld) {
+		return nil, fmt.Errorf("locking %s: another command works with it", s.dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("locking the state directory: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("locking %s: another command works with it: %w", s.dir, err)
 	}
 	return func() { _ = f.Close() }, nil
 }

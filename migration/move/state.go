@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/slipway-dev/slipway/durable"
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/slipway-dev/slipway/migration/seam"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -103,33 +103,10 @@ func (s *State) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("writing the state: %w", err)
 	}
-	path := filepath.Join(dir, stateFile)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing the state: %w", err)
-	}
-	_, err = f.Write(append(data, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil {
-		err = syncFolder(dir)
-	}
-	if err != nil {
+	if err := durable.Replace(filepath.Join(dir, stateFile), append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the state: %w", err)
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // lockState makes the folder and keeps other runs out until the file is closed.
@@ -137,15 +114,11 @@ func lockState(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder for the state: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the state: %w", err)
+	f, err := durable.TryLock(filepath.Join(dir, lockFile))
+	if errors.Is(err, durable.ErrHeld) {
+		return nil, fmt.Errorf("locking %s: another slipway moves with this state", dir)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("locking %s: another slipway moves with this state", dir)
-		}
+	if err != nil {
 		return nil, fmt.Errorf("locking the state: %w", err)
 	}
 	return f, nil

@@ -8,10 +8,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/slipway-dev/slipway/durable"
 	"github.com/slipway-dev/slipway/migration/server"
 )
 
@@ -80,33 +80,13 @@ func (b *boundary) freeze(at int64) error {
 	if err != nil {
 		return fmt.Errorf("keeping the boundary: %w", err)
 	}
-	if err := replaceFile(b.file, append(text, '\n')); err != nil {
+	if err := durable.Replace(b.file, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("keeping the boundary: %w", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.at = at
 	return nil
-}
-
-func replaceFile(file string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".boundary") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), file); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (b *boundary) get() (int64, bool) {

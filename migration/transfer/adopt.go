@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/slipway-dev/slipway/durable"
 	"github.com/slipway-dev/slipway/migration/block"
 )
 
@@ -32,7 +33,7 @@ func Adopt(ctx context.Context, target string, made *block.Staged) error {
 	if err := os.Rename(made.Folder, filepath.Join(staging, name)); err != nil {
 		return fmt.Errorf("adopting block %s: %w", name, err)
 	}
-	if err := syncFolder(staging); err != nil {
+	if err := durable.SyncDir(staging); err != nil {
 		return err
 	}
 	if err := adoptStaged(ctx, staging, name); err != nil {
@@ -137,7 +138,7 @@ func unstage(target, name string, err error) error {
 		return err
 	}
 	defer lock.Close()
-	if err := errors.Join(os.RemoveAll(filepath.Join(staging, name)), syncFolder(staging)); err != nil {
+	if err := errors.Join(os.RemoveAll(filepath.Join(staging, name)), durable.SyncDir(staging)); err != nil {
 		return fmt.Errorf("removing staged block %s: %w", name, err)
 	}
 	return nil
@@ -165,7 +166,7 @@ func Uninstall(target, name string) error {
 	if err := takeAway(filepath.Join(target, name), staged); err != nil {
 		return fmt.Errorf("taking block %s away: %w", name, err)
 	}
-	if err := errors.Join(os.RemoveAll(staged), syncFolder(staging)); err != nil {
+	if err := errors.Join(os.RemoveAll(staged), durable.SyncDir(staging)); err != nil {
 		return fmt.Errorf("removing block %s: %w", name, err)
 	}
 	return nil

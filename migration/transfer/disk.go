@@ -132,15 +132,6 @@ func forget(f *os.File, off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
 }
 
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
 // giveTo makes a tree belong to whom a folder belongs, where we may: a server deletes only what is its own.
 func giveTo(tree, like string) error {
 	var owner unix.Stat_t

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/slipway-dev/slipway/durable"
 	"github.com/slipway-dev/slipway/migration/block"
 )
 
@@ -130,7 +131,7 @@ func (i *Installer) mark(name string) error {
 		return err
 	}
 	_, err = f.WriteString(name)
-	return errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(i.marker())))
+	return errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(filepath.Dir(i.marker())))
 }
 
 func (i *Installer) unmark() error {
@@ -251,5 +252,5 @@ func takeAway(target, staged string) error {
 	if err := os.Rename(target, staged); err != nil {
 		return err
 	}
-	return errors.Join(syncFolder(filepath.Dir(target)), syncFolder(filepath.Dir(staged)))
+	return errors.Join(durable.SyncDir(filepath.Dir(target)), durable.SyncDir(filepath.Dir(staged)))
 }

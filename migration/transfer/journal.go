@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/slipway-dev/slipway/durable"
 	"github.com/slipway-dev/slipway/migration/block"
 )
 
@@ -253,7 +254,7 @@ func (j *journal) rewrite(path string) error {
 		err = os.Rename(path+".new", path)
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		_ = f.Close()

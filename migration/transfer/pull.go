@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // StagingFolder is where blocks are kept until they are installed: below the target directory, so that one rename installs
@@ -152,15 +154,11 @@ func lockStaging(staging string) (*os.File, error) {
 	if err := os.MkdirAll(staging, 0o755); err != nil {
 		return nil, fmt.Errorf("making the staging folder: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(staging, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the staging folder: %w", err)
+	f, err := durable.TryLock(filepath.Join(staging, "lock"))
+	if errors.Is(err, durable.ErrHeld) {
+		return nil, fmt.Errorf("locking %s: another slipway works in it", staging)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("locking %s: another slipway works in it", staging)
-		}
+	if err != nil {
 		return nil, fmt.Errorf("locking the staging folder: %w", err)
 	}
 	return f, nil

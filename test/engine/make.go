@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/slipway-dev/slipway/durable"
 )
 
 // Options say where programs are kept.
@@ -42,11 +42,11 @@ func Make(ctx context.Context, name string, o Options) (string, error) {
 	if r.whole(dir) {
 		return dir, nil
 	}
-	unlock, err := lock(ctx, dir+".lock")
+	held, err := durable.Lock(ctx, dir+".lock")
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer held.Close()
 	if r.whole(dir) {
 		return dir, nil
 	}
@@ -89,32 +89,6 @@ func (r *recipe) whole(dir string) bool {
 		}
 	}
 	return true
-}
-
-// lock is polled: flock cannot be cancelled.
-func lock(ctx context.Context, path string) (func(), error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock: %w", err)
-	}
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
-			return nil, fmt.Errorf("taking the lock %s: %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("waiting for another process that makes the same: %w", context.Cause(ctx))
-		case <-tick.C:
-		}
-	}
 }
 
 // fill makes the programs in a folder beside, and renames it; the caller holds the lock.

@@ -1,10 +1,8 @@
 package engine
 
 import (
-	"context"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 )
 
@@ -34,43 +32,5 @@ func TestWhatIsMadeIsNotMadeAgain(t *testing.T) {
 	}
 	if got, err := Make(t.Context(), r.name, Options{Cache: cache}); err != nil || got != dir {
 		t.Errorf("%q, %v; want %q", got, err, dir)
-	}
-}
-
-func TestOneMakesAndTheOthersWait(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	var inside, most int
-	var guard sync.Mutex
-	var all sync.WaitGroup
-	for range 3 {
-		all.Go(func() {
-			unlock, err := lock(t.Context(), path)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			guard.Lock()
-			inside++
-			most = max(most, inside)
-			guard.Unlock()
-			guard.Lock()
-			inside--
-			guard.Unlock()
-			unlock()
-		})
-	}
-	all.Wait()
-	if most != 1 {
-		t.Errorf("%d at once", most)
-	}
-	unlock, err := lock(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := lock(ended, path); err == nil {
-		t.Error("a lock that another holds was taken")
 	}
 }
