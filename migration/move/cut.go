@@ -93,7 +93,7 @@ func (l *limited) Write(p []byte) (int, error) {
 
 // cut makes the piece of a part, from the whole block in the staging folder.
 func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
-	if err := transfer.UnstageOthers(m.o.TargetData, m.state.known()); err != nil {
+	if err := transfer.UnstageOthers(m.o.TargetData, w.ours()); err != nil {
 		return err
 	}
 	o := m.cutOptions(w, x)

@@ -177,7 +177,7 @@ func (w *World) unpinned() (names []string) {
 
 // inside are blocks of ours on the target that end inside its head: they go away before its next restart.
 func (w *World) inside() (names []string) {
-	known := w.State.known()
+	known := w.ours()
 	for _, t := range w.Target {
 		if t.Meta != nil && t.Meta.MaxTime > w.TargetServer.Head.MinTime && slices.Contains(known, t.Name) {
 			names = append(names, t.Name)

@@ -149,6 +149,16 @@ func (w *World) source() []block.Entry {
 	return all
 }
 
+// ours are the names that the move may have given to blocks on the target's disk: pieces, what was frozen, and what the source
+// made of that since, which may be brought in its place.
+func (w *World) ours() []string {
+	names := w.State.known()
+	for _, e := range w.source() {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
 // seamWorld is the part of the world that the plan around the seam depends on.
 func (w *World) seamWorld() seam.World {
 	s := &w.State
