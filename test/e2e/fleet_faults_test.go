@@ -102,7 +102,7 @@ func TestOperatorDies(t *testing.T) {
 	e.slipway("cluster", "create", "shop", "--workers", "1", "--profile", "lab")
 	ready := func() bool { return e.isReady("shop") }
 	e.killAtEach([]moment{machineIn(v1alpha1.MachineClaimed), machineIn(v1alpha1.MachineDeploying), operationAt(v1alpha1.EntryCreate, 4),
-		operationAt(v1alpha1.EntryCreate, 10), operationAt(v1alpha1.EntryCreate, 14), machineIn(v1alpha1.MachineDeployed), operationAt(v1alpha1.EntryVerify, 0)}, 4, ready)
+		operationAt(v1alpha1.EntryCreate, 10), operationAt(v1alpha1.EntryCreate, 14), machineIn(v1alpha1.MachineDeployed), operationAt(v1alpha1.EntryVerify, 0)}, 2, ready)
 	e.ready(installTime, "shop")
 
 	e.slipway("cluster", "scale", "shop", "--replicas", "2")
