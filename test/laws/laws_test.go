@@ -54,6 +54,7 @@ var rooms = map[string][]string{
 	"migration/target":   {"migration/config", "migration/skew", "migration/volume"},
 	"migration/transfer": {"certs", "migration/block", "migration/server", "durable"},
 	"migration/volume":   {},
+	"migration/workload": {},
 	"plane":              {"bundle", "certs", "charts", "durable"},
 	"test":               {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "kube", "lab", "migration", "plane", "ssh", "durable"},
 }
