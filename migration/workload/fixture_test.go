@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,7 +24,8 @@ func shop() Options {
 		TargetPod:   map[string]string{"app.kubernetes.io/name": "prometheus", "app.kubernetes.io/instance": "prometheus-ecs"},
 		TargetURL:   "http://prometheus-ecs-pod.monitoring.svc:9090",
 		Source:      Source{URL: "http://monitor:9090", Agent: "198.18.0.21:9797", AgentSecret: "ecs-metrics-target"},
-		ShimSecret:  "ecs-metrics-source", Except: []string{"snmp"}, Overrides: Overrides{Preflight: []string{"clock"}, Move: []string{"retention_holds_block"}},
+		ShimSecret:  "ecs-metrics-source", Except: []string{"snmp"}, Overrides: Overrides{Rehearse: []string{"reach"}, Preflight: []string{"clock"}, Move: []string{"retention_holds_block"}},
+		Rehearsal: Rehearsal{NeedBytes: 600 << 30, LargestBlockBytes: 30 << 30, HeadBytes: 40 << 30, Version: "3.16.0", Args: []string{"--storage.tsdb.retention.time=365d"}},
 		Transfer:  Transfer{CeilingBytes: 200 << 20, SeamSpan: 5 * time.Minute, Scrapes: 3, Samples: 500, Lost: []string{"01HX0000000000000000000000"}},
 		FreeBytes: 900 << 30,
 		Cutover:   Cutover{SpecSecret: "ecs-metrics-cutover", Secrets: []string{"grafana"}, Approved: []string{"SourceAlertingOff"}, Watch: 10 * time.Minute},
@@ -46,9 +48,20 @@ func planned(t testing.TB, o Options) []client.Object {
 	}
 	d, s, err := w.Shim()
 	add(err, d, s)
-	for _, job := range []func() (*batchv1.Job, error){w.Preflight, w.Move, w.Cutover, w.Rollback, w.Finalize} {
+	for _, job := range []func() (*batchv1.Job, error){w.Rehearse, w.Preflight, w.Move, w.Cutover, w.Rollback, w.Finalize} {
 		j, err := job()
 		add(err, j)
 	}
 	return all
+}
+
+// podOf is the pod of an object, nil where it has none.
+func podOf(obj client.Object) *corev1.PodTemplateSpec {
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		return &o.Spec.Template
+	case *batchv1.Job:
+		return &o.Spec.Template
+	}
+	return nil
 }

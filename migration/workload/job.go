@@ -1,8 +1,14 @@
 package workload
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math"
+	"net"
+	"net/url"
+	"path"
+	"slices"
 	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -44,49 +50,83 @@ func each(name string, values []string) (all []string) {
 	return all
 }
 
+func number(name string, value int64) []string {
+	if value <= 0 {
+		return nil
+	}
+	return []string{flag(name, strconv.FormatInt(value, 10))}
+}
+
+// Rehearse looks, before the server is there, whether it can live on its volume and reach what it needs; its report is one line of JSON.
+func (w *Workload) Rehearse() (*batchv1.Job, error) {
+	r, s := w.o.Rehearsal, w.o.Source
+	args := []string{"prometheus", "rehearse", DataDir, flag("source", s.URL), flag("output", "json"), "--quiet"}
+	args = slices.Concat(args, number("need", r.NeedBytes), number("largest-block", r.LargestBlockBytes), number("head", r.HeadBytes),
+		each("except", w.o.Except), each("override", w.o.Overrides.Rehearse))
+	switch {
+	case s.Agent != "":
+		args = append(args, flag("reach", "agent="+s.Agent))
+	case s.Host.Address != "":
+		args = append(args, flag("reach", "ssh="+s.Host.address()))
+	}
+	if r.Version != "" {
+		args = append(args, flag("to", r.Version))
+	}
+	if len(r.Args) > 0 {
+		args = append(append(args, "--"), r.Args...)
+	}
+	return w.job(RoleRehearse, pod{args: args, volume: true})
+}
+
 // Preflight compares both running servers; its report is one object of JSON.
 func (w *Workload) Preflight() (*batchv1.Job, error) {
 	args := []string{"prometheus", "preflight", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("output", "json")}
-	args = append(args, each("except", w.o.Except)...)
-	args = append(args, each("override", w.o.Overrides.Preflight)...)
-	if w.o.FreeBytes > 0 {
-		args = append(args, flag("free", strconv.FormatInt(w.o.FreeBytes, 10)))
-	}
-	if n := w.o.Transfer.Scrapes; n > 0 {
-		args = append(args, flag("scrapes", strconv.Itoa(n)))
-	}
+	args = slices.Concat(args, each("except", w.o.Except), each("override", w.o.Overrides.Preflight), number("free", w.o.FreeBytes),
+		number("scrapes", int64(w.o.Transfer.Scrapes)))
 	return w.job(RolePreflight, pod{args: args})
 }
 
 // Move brings the history, from the pin to the proof.
 func (w *Workload) Move() (*batchv1.Job, error) {
-	if w.o.Source.Agent == "" || w.o.Source.AgentSecret == "" {
-		return nil, fmt.Errorf("planning the pods of migration %s: spec.source.agent needs an address and the name of the Secret with its certificates", w.o.Name)
+	from, secret, err := w.o.Source.from()
+	if err != nil {
+		return nil, fmt.Errorf("planning the pods of migration %s: %w", w.o.Name, err)
 	}
 	x := w.o.Transfer
-	args := []string{"prometheus", "migrate", flag("source", w.o.Source.Agent), flag("credentials", agentFolder), flag("source-server", w.o.Source.URL),
-		flag("target", w.o.TargetURL), flag("target-data", DataDir), flag("state", MoveFolder), flag("progress", "json")}
-	args = append(args, each("except", w.o.Except)...)
-	args = append(args, each("override", w.o.Overrides.Move)...)
-	args = append(args, each("lost", x.Lost)...)
+	args := append([]string{"prometheus", "migrate"}, from...)
+	args = append(args, flag("source-server", w.o.Source.URL), flag("target", w.o.TargetURL), flag("target-data", DataDir), flag("state", MoveFolder), flag("progress", "json"))
+	args = slices.Concat(args, each("except", w.o.Except), each("override", w.o.Overrides.Move), each("lost", x.Lost), number("ceiling", x.CeilingBytes),
+		number("scrapes", int64(x.Scrapes)), number("samples", int64(x.Samples)))
 	if x.AcceptCoverage {
 		args = append(args, "--accept-coverage")
-	}
-	if x.CeilingBytes > 0 {
-		args = append(args, flag("ceiling", strconv.FormatInt(x.CeilingBytes, 10)))
 	}
 	if x.SeamSpan > 0 {
 		args = append(args, flag("seam-span", x.SeamSpan.String()))
 	}
-	for _, n := range []struct {
-		name  string
-		value int
-	}{{"scrapes", x.Scrapes}, {"samples", x.Samples}} {
-		if n.value > 0 {
-			args = append(args, flag(n.name, strconv.Itoa(n.value)))
-		}
+	return w.job(RoleMove, pod{args: args, volume: true, secrets: []mount{secret}})
+}
+
+// from are the flags that say where blocks come from, and the Secret with what lets in there.
+func (s *Source) from() ([]string, mount, error) {
+	h := s.Host
+	switch {
+	case s.Agent != "" && s.AgentSecret != "":
+		return []string{flag("source", s.Agent), flag("credentials", agentFolder)}, mount{s.AgentSecret, agentFolder}, nil
+	case s.Agent != "":
+		return nil, mount{}, errors.New("spec.source.agent.credentialsSecretName is empty: it names the Secret with the folder target of slipway prometheus agent init")
+	case h.Address == "":
+		return nil, mount{}, errors.New("spec.source has neither agent nor host: nobody can read the old data directory")
+	case h.KeySecret == "" || h.HostKey == "" || h.User == "":
+		return nil, mount{}, errors.New("spec.source.host needs user, sshKeySecretName and knownHostKey: nobody is there to type a password, or to say yes to an unknown host")
+	case !path.IsAbs(h.DataDir):
+		return nil, mount{}, fmt.Errorf("spec.source.dataDir %q is no absolute path", h.DataDir)
 	}
-	return w.job(RoleMove, pod{args: args, volume: true, secrets: []mount{{w.o.Source.AgentSecret, agentFolder}}})
+	u := url.URL{Scheme: "ssh", User: url.User(h.User), Host: h.address(), Path: h.DataDir}
+	return []string{flag("source", u.String()), flag("ssh-key", sshFolder+"/"+corev1.SSHAuthPrivateKey), flag("host-key", h.HostKey)}, mount{h.KeySecret, sshFolder}, nil
+}
+
+func (h *Host) address() string {
+	return net.JoinHostPort(h.Address, strconv.Itoa(int(cmp.Or(h.Port, 22))))
 }
 
 // Cutover lets people look at the target.

@@ -29,6 +29,8 @@ func TestObjects(t *testing.T) {
 
 func TestArgumentsFollowTheOptions(t *testing.T) {
 	o := shop()
+	o.Rehearsal, o.Source.Agent = Rehearsal{}, ""
+	o.Source.Host = Host{Address: "fd00::21", User: "root", DataDir: "/data/prometheus", KeySecret: "rack-key", HostKey: "ssh-ed25519 AAAA"}
 	o.Except, o.Overrides, o.Transfer, o.FreeBytes, o.Cutover.Watch, o.Cutover.Approved = nil, Overrides{}, Transfer{AcceptCoverage: true}, 0, 0, nil
 	w, err := New(o)
 	if err != nil {
@@ -39,9 +41,10 @@ func TestArgumentsFollowTheOptions(t *testing.T) {
 		job  func() (*batchv1.Job, error)
 		want string
 	}{
+		{"a rehearsal leaves defaults to the command", w.Rehearse, "prometheus rehearse /prometheus --source=http://monitor:9090 --output=json --quiet --reach=ssh=[fd00::21]:22"},
 		{"a preflight leaves defaults to the command", w.Preflight,
 			"prometheus preflight --source=http://monitor:9090 --target=http://prometheus-ecs-pod.monitoring.svc:9090 --output=json"},
-		{"a move leaves defaults to the command", w.Move, "prometheus migrate --source=198.18.0.21:9797 --credentials=/etc/slipway/agent --source-server=http://monitor:9090 " +
+		{"a move over SSH leaves defaults to the command", w.Move, "prometheus migrate --source=ssh://root@[fd00::21]:22/data/prometheus --ssh-key=/etc/slipway/ssh/ssh-privatekey --host-key=ssh-ed25519 AAAA --source-server=http://monitor:9090 " +
 			"--target=http://prometheus-ecs-pod.monitoring.svc:9090 --target-data=/prometheus --state=/prometheus/slipway-move --progress=json --accept-coverage"},
 		{"a cutover without approvals approves nothing", w.Cutover, "prometheus cutover --file=/etc/slipway/cutover/cutover.yaml --state=/prometheus/slipway-cutover --progress=json"},
 		{"a rollback goes by what was kept", w.Rollback, "prometheus rollback --state=/prometheus/slipway-cutover --progress=json"},
@@ -91,6 +94,7 @@ func TestTheDigestTellsPodsApart(t *testing.T) {
 }
 
 func TestWhatIsMissingIsNamed(t *testing.T) {
+	move := func(w *Workload) error { _, err := w.Move(); return err }
 	cases := []struct {
 		name   string
 		change func(*Options)
@@ -102,7 +106,13 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{"no image", func(o *Options) { o.Image = "" }, nil, "spec.tools.image is empty"},
 		{"a list in a job's name", func(o *Options) { o.Except = []string{"a,b"} }, nil, `spec.coverage.except: "a,b" has a comma`},
 		{"an empty override", func(o *Options) { o.Overrides.Move = []string{"x", ""} }, nil, `spec.overrides: "" has a comma, a quotation mark or a line end, or is empty`},
-		{"no source agent", func(o *Options) { o.Source.Agent = "" }, func(w *Workload) error { _, err := w.Move(); return err }, "spec.source.agent needs an address"},
+		{"no way to the blocks", func(o *Options) { o.Source.Agent = "" }, move, "spec.source has neither agent nor host"},
+		{"an agent without certificates", func(o *Options) { o.Source.AgentSecret = "" }, move, "spec.source.agent.credentialsSecretName is empty"},
+		{"a host without its key", func(o *Options) { o.Source.Agent, o.Source.Host = "", Host{Address: "a", User: "root", KeySecret: "k"} }, move, "knownHostKey"},
+		{"a host without the directory", func(o *Options) {
+			o.Source.Agent, o.Source.Host = "", Host{Address: "a", User: "root", KeySecret: "k", HostKey: "x"}
+		}, move,
+			`spec.source.dataDir "" is no absolute path`},
 		{"no file of the cutover", func(o *Options) { o.Cutover.SpecSecret = "" }, func(w *Workload) error { _, err := w.Rollback(); return err }, "the cutover has no Secret with cutover.yaml"},
 		{"no certificates of the shim", func(o *Options) { o.ShimSecret = "" }, func(w *Workload) error { _, _, err := w.Shim(); return err }, "the shim has no Secret"},
 	}

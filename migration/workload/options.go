@@ -39,6 +39,7 @@ type Options struct {
 	Source Source
 	// ShimSecret holds the folder source of slipway prometheus agent init, as which the shim shows itself to the target.
 	ShimSecret string
+	Rehearsal  Rehearsal
 	// Except are jobs that may stay behind.
 	Except    []string
 	Overrides Overrides
@@ -59,14 +60,37 @@ type Volume struct {
 type Source struct {
 	// URL is its address as in http://monitor:9090.
 	URL string
-	// Agent is host:port of a source agent.
-	Agent string
-	// AgentSecret holds the folder target of slipway prometheus agent init, for Agent.
-	AgentSecret string
+	// Agent is host:port of a source agent that runs already; AgentSecret holds the folder target of slipway prometheus agent init, for it.
+	Agent, AgentSecret string
+	// Host is the machine of the old server, where the pod starts an agent over SSH; it counts where there is no Agent.
+	Host Host
+}
+
+// Host is reached over SSH.
+type Host struct {
+	// Address is a name or an IP address, Port 22 by default.
+	Address string
+	Port    int32
+	User    string
+	// DataDir is the server's data directory there, absolute.
+	DataDir string
+	// KeySecret is of type kubernetes.io/ssh-auth.
+	KeySecret string
+	// HostKey is the public key that the host must show, as in "ssh-ed25519 AAAA…".
+	HostKey string
 }
 
 // Overrides are names of rules that are switched off, for each command its own: one that a command does not know is an error there.
-type Overrides struct{ Preflight, Move []string }
+type Overrides struct{ Rehearse, Preflight, Move []string }
+
+// Rehearsal says what the target will be and need. Zero values leave the defaults of the command.
+type Rehearsal struct {
+	// NeedBytes are of all blocks, LargestBlockBytes of the largest one, HeadBytes of the write-ahead log and the head's chunks.
+	NeedBytes, LargestBlockBytes, HeadBytes int64
+	// Version is that of the target, Args are its command line.
+	Version string
+	Args    []string
+}
 
 // Transfer says how history travels. Zero values leave the defaults of the command.
 type Transfer struct {
@@ -104,6 +128,7 @@ const (
 
 	root        = "/etc/slipway/"
 	agentFolder = root + "agent"
+	sshFolder   = root + "ssh"
 	shimFolder  = root + "shim"
 	specFolder  = root + "cutover"
 	// SpecKey is the key of the cutover's file in its Secret.
@@ -137,7 +162,7 @@ func New(o Options) (*Workload, error) {
 	for _, f := range []struct {
 		name  string
 		words []string
-	}{{"spec.coverage.except", o.Except}, {"spec.overrides", slices.Concat(o.Overrides.Preflight, o.Overrides.Move)}, {"spec.approved", o.Cutover.Approved}, {"lost blocks", o.Transfer.Lost}} {
+	}{{"spec.coverage.except", o.Except}, {"spec.overrides", slices.Concat(o.Overrides.Rehearse, o.Overrides.Preflight, o.Overrides.Move)}, {"spec.approved", o.Cutover.Approved}, {"lost blocks", o.Transfer.Lost}} {
 		// The flags take lists.
 		i := slices.IndexFunc(f.words, func(w string) bool { return w == "" || strings.ContainsAny(w, ",\"\n") })
 		add(i >= 0, "%s: %q has a comma, a quotation mark or a line end, or is empty", f.name, append(f.words, "")[max(i, 0)])

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -50,16 +48,6 @@ func TestTheAPIServerTakesTheObjects(t *testing.T) {
 			}
 		})
 	}
-}
-
-func podOf(obj client.Object) *corev1.PodTemplateSpec {
-	switch o := obj.(type) {
-	case *appsv1.Deployment:
-		return &o.Spec.Template
-	case *batchv1.Job:
-		return &o.Spec.Template
-	}
-	return nil
 }
 
 // admitted asks about a pod; with want empty it has to be taken.
