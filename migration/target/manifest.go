@@ -59,6 +59,7 @@ type values struct {
 	Resources                                            corev1.ResourceRequirements
 	ShimImage                                            string
 	ShimArgs                                             []string
+	ShimSecret, ShimFolder                               string
 }
 
 // Manifests are the objects of a plan.
@@ -148,7 +149,8 @@ func (p *Plan) values() (*values, error) {
 	if address.Is6() {
 		v.AddressType = string(discoveryv1.AddressTypeIPv6)
 	}
-	if len(p.Config.Secrets()) > 0 {
+	// The kind is that of all stages: the pod names it, and a pod that changes is a restart.
+	if len(p.Config.Secrets())+len(p.o.Source.Config.Secrets()) > 0 {
 		v.ConfigKind = "Secret"
 	}
 	if v.ConfigName == "" {
@@ -158,6 +160,7 @@ func (p *Plan) values() (*values, error) {
 	if v.ServiceType == "" {
 		v.ServiceType = corev1.ServiceTypeClusterIP
 	}
+	v.ShimSecret, v.ShimFolder = p.o.ShimSecret, ShimFolder
 	if p.Stage != Final {
 		v.ShimImage, v.ShimArgs = spec.Shim.Image, spec.Shim.Args
 	}

@@ -22,7 +22,7 @@ const module = "github.com/slipway-dev/slipway/"
 var rooms = map[string][]string{
 	"cmd":                {"cli", "console"},
 	"cmd/slipway-agent":  {"migration"},
-	"cli":                {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "kube", "lab", "migration", "plane", "ssh", "durable"},
+	"cli":                {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "ssh", "durable"},
 	"fleet":              {"api", "certs", "executor", "fleet", "kube"},
 	"fleet/controller":   {"api", "bundle", "executor", "fleet/addon", "fleet/host", "fleet/inventory", "fleet/plan", "fleet/remote", "kube", "certs"},
 	"fleet/plan":         {"api"},
@@ -39,7 +39,8 @@ var rooms = map[string][]string{
 	"ssh":                {},
 	"ansible":            {},
 	"charts":             {},
-	"bundle":             {"durable"},
+	"bundle":             {"durable", "image"},
+	"image":              {},
 	"lab":                {"durable"},
 	"migration/block":    {},
 	"migration/config":   {},
@@ -54,8 +55,9 @@ var rooms = map[string][]string{
 	"migration/target":   {"api", "migration/config", "migration/skew", "migration/volume"},
 	"migration/transfer": {"certs", "migration/block", "migration/server", "durable"},
 	"migration/volume":   {},
+	"migration/workload": {},
 	"plane":              {"bundle", "certs", "charts", "durable"},
-	"test":               {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "kube", "lab", "migration", "plane", "ssh", "durable"},
+	"test":               {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "ssh", "durable"},
 }
 
 type pkg struct {
