@@ -23,6 +23,7 @@ import (
 type migrateOptions struct {
 	move.Options
 	from              transfer.MoveOptions
+	ssh               sshSource
 	source, target    server.Options
 	except            []string
 	scrapes, samples  int
@@ -40,7 +41,8 @@ func newPrometheusMigrateCommand() *cobra.Command {
 		Use:   "migrate --source FROM --source-server URL --target-data DIR --target URL --state DIR",
 		Short: "Bring the history of a running server under another one, with no sample lost",
 		Long: `Bring the whole history of a running Prometheus under a new one that runs already and scrapes the same, while both go on. Run it on the host of the new
-server. --source is the old data directory, host:port of an agent source there, or unix:PATH of one behind SSH.
+server. --source is the old data directory, host:port of an agent source there, unix:PATH of one behind SSH, or ssh://user@host[:port]/directory: then slipway-agent is put
+there, started as the directory's owner, restarted when it or the link dies, and taken away at the end.
 
 Phases: Pin (hard links on the source), StartTarget (the new server's first sample is S'), Coverage (both scrape the same), Stage (blocks are brought and
 verified on this disk), Seam (the block over S' is cut in two), Install (newest first, one at a time, never inside the new server's head), Verify (both servers
@@ -52,6 +54,7 @@ With --progress json standard output is one JSON line for each change (phase, st
 only numbers change. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
 		Example: `  slipway prometheus migrate --source old:9797 --credentials ./target --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
+  slipway prometheus migrate --source ssh://root@old/var/lib/prometheus --ssh-key ./key --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
   slipway prometheus migrate --source /mnt/old --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move --dry-run`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -66,7 +69,8 @@ Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 
 func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	outputFlag(cmd, &o.output, "json", "yaml")
-	f.StringVar(&o.from.From, "source", "", "the old data directory, host:port of an agent source, or unix:PATH")
+	f.StringVar(&o.from.From, "source", "", "the old data directory, host:port of an agent source, unix:PATH, or ssh://user@host[:port]/directory")
+	o.ssh.agentFlags(cmd)
 	f.StringVar(&o.from.Credentials, "credentials", "", "folder target of agent init, for host:port")
 	f.StringVar(&o.source.URL, "source-server", "", "address of the old server")
 	f.StringVar(&o.target.URL, "target", "", "address of the new server")
@@ -187,8 +191,8 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 	if o.dryRun { // then no query is timed, and nothing is read but lists
 		o.from.Still = true
 	}
-	var end func()
-	if o.Source, end, err = transfer.OpenSource(ctx, o.from); err != nil {
+	end, err := o.openSource(ctx, errs)
+	if err != nil {
 		return nil, err
 	}
 	o.SourceName = o.from.From
@@ -197,11 +201,36 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 			end()
 			return nil, fmt.Errorf("naming the source: %w", err)
 		}
+	} else if o.ceiling > 0 { // a directory of this host is held where it is read
+		o.Pull.Pace = transfer.NewThrottle(transfer.ThrottleOptions{Budget: transfer.Budget{Ceiling: int64(o.ceiling)}}).Wait
 	}
 	o.Pull.KeepFree, o.Pull.Progress = uint64(o.keepFree), pullProgress(errs, time.Now)
 	o.Tell = tellMove(errs)
 	o.Coverage, o.Bridge, o.Proof, o.LateWindow = o.coverage, o.bridge, o.compare(errs), o.late
 	return end, nil
+}
+
+// openSource opens the old data directory, here or on its host.
+func (o *migrateOptions) openSource(ctx context.Context, errs io.Writer) (end func(), err error) {
+	if !isSSH(o.from.From) {
+		o.Source, end, err = transfer.OpenSource(ctx, o.from)
+		return end, err
+	}
+	var args []string
+	if o.dryRun {
+		args = []string{"-full-speed"}
+	} else if o.ssh.server.URL == "" {
+		if o.source.User != "" || o.source.TokenFile != "" {
+			return nil, &usageError{errors.New("--agent-server is missing: where the old server is reached from its own host, with --agent-server-password-file or the like there")}
+		}
+		o.ssh.server = server.Options{URL: o.source.URL}
+	}
+	a, err := o.ssh.open(ctx, o.from.From, args, errs)
+	if err != nil {
+		return nil, err
+	}
+	o.Source = a.Source()
+	return a.Close, nil
 }
 
 // tellMove prints the next step, and waits when they change. Their times move a little while servers scrape.

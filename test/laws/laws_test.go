@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"charts":             {},
 	"bundle":             {"durable"},
 	"lab":                {"durable"},
+	"migration/agent":    {"migration/transfer", "ssh"},
 	"migration/block":    {},
 	"migration/config":   {},
 	"migration/move":     {"migration/block", "migration/proof", "migration/seam", "migration/transfer", "durable"},
