@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"bundle":             {"durable", "image"},
 	"image":              {},
 	"lab":                {"durable"},
+	"migration/agent":    {"migration/transfer", "ssh"},
 	"migration/block":    {},
 	"migration/config":   {},
 	"migration/move":     {"migration/block", "migration/proof", "migration/seam", "migration/transfer", "durable"},
