@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -26,7 +27,7 @@ type migrateOptions struct {
 	except            []string
 	scrapes, samples  int
 	ceiling, keepFree bytesValue
-	output            string
+	output, progress  string
 	quiet, dryRun     bool
 	coverageAccepted  bool
 	sourceC, targetC  *server.Client
@@ -47,6 +48,8 @@ are compared, sample by sample). It ends there: queries and alerts are moved by 
 
 It takes as long as the new server needs to cut its own head once: some three hours with blocks of two. What is waited for, and until about when, is
 printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now.
+With --progress json standard output is one JSON line for each change (phase, steps, waits, blocks, transfer, proof), every two seconds at most while
+only numbers change. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
 		Example: `  slipway prometheus migrate --source old:9797 --credentials ./target --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
   slipway prometheus migrate --source /mnt/old --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move --dry-run`,
@@ -86,6 +89,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.Every, "every", 5*time.Second, "how often to look while something is waited for")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done now, and what is waited for")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
+	progressFlag(cmd, &o.progress)
 	for _, name := range []string{"source", "source-server", "target", "target-data", "state"} {
 		// These fail for a flag that does not exist only.
 		_ = cmd.MarkFlagRequired(name)
@@ -95,6 +99,9 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
+	if o.progress == "json" {
+		return o.runLines(ctx, out, errs)
+	}
 	if o.quiet {
 		errs = io.Discard
 	}
@@ -117,6 +124,33 @@ func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
 	if printed := printMove(out, o.output, s); printed != nil {
 		return printed
 	}
+	return err
+}
+
+// runLines runs for a program that reads standard output: a line for each change, and nothing else. People read the other one.
+func (o *migrateOptions) runLines(ctx context.Context, out, errs io.Writer) error {
+	if o.output != "" || o.dryRun {
+		return &usageError{errors.New("--progress json goes with neither --output nor --dry-run")}
+	}
+	if o.quiet {
+		errs = io.Discard
+	}
+	lines := &progressLines{w: out, now: time.Now}
+	o.Report = lines.tell
+	err := o.move(ctx, errs)
+	if ctx.Err() == nil {
+		lines.end(err)
+	}
+	return err
+}
+
+func (o *migrateOptions) move(ctx context.Context, errs io.Writer) error {
+	end, err := o.open(ctx, errs)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = move.Run(ctx, o.Options)
 	return err
 }
 
