@@ -131,7 +131,7 @@ func lines(indent int, text string) (string, error) {
 func (p *Plan) Endpoint() (endpoint.Shape, netip.AddrPort, error) {
 	m := p.o.Migration
 	spec := m.Spec.Target.StatefulSet
-	address, err := m.Spec.Source.address()
+	address, err := sourceAddress(m.Spec.Source)
 	if err != nil {
 		return endpoint.Shape{}, netip.AddrPort{}, err
 	}
@@ -143,7 +143,7 @@ func (p *Plan) Endpoint() (endpoint.Shape, netip.AddrPort, error) {
 	if shape.Type == "" {
 		shape.Type = corev1.ServiceTypeClusterIP
 	}
-	return shape, netip.AddrPortFrom(address, uint16(m.Spec.Source.port())), nil
+	return shape, netip.AddrPortFrom(address, uint16(sourcePort(m.Spec.Source))), nil
 }
 
 // Ready is where the new server's pod tells whether it is ready.
