@@ -72,6 +72,8 @@ func TestTemplatesOfUsers(t *testing.T) {
 		{"a value that the template does not have is refused", "{{ json .Size }}", "{{ json .Sise }}", "filling the template: "},
 		{"two replicas are refused", "replicas: 1", "replicas: 2", "has not one replica"},
 		{"a selector is refused", "  type: {{ json .ServiceType }}", "  selector: {a: b}", "has a selector: it would lead to the new server before the cutover"},
+		{"a slice that leads elsewhere is refused", "{{ json .SourceAddress }}", "198.18.0.99", "does not lead to the old server at "},
+		{"a slice of another name is refused", "{{ json .SliceName }}", "mine", "there is no EndpointSlice prometheus-ecs-slipway"},
 		{"arguments of one's own alone are refused", "{{- range .Args }}", "{{- range .ShimArgs }}", "lacks the argument --config.file=/etc/prometheus/prometheus.yml"},
 		{"data elsewhere is refused", "{name: data, mountPath: {{ json .DataDir }}}", "{name: data, mountPath: /data}", "is not mounted at /prometheus"},
 		{"a configuration elsewhere is refused", "mountPath: {{ json .ConfigDir }}", "mountPath: /conf", "nothing is mounted at /etc/prometheus"},
