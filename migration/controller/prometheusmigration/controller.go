@@ -57,6 +57,7 @@ type scope struct {
 	source    *source
 	world     *course.World
 	decision  *course.Decision
+	patch     *kube.Patch
 }
 
 // Setup adds the controller to a manager.
@@ -84,8 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (ctrl
 	if err := r.Kit.Get(ctx, req.NamespacedName, m); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	patch := kube.NewPatch(r.Kit, m, func(m *v1alpha1.PrometheusMigration) any { return &m.Status })
-	s := &scope{migration: m}
+	s := &scope{migration: m, patch: r.patch(m)}
 	result, err := kube.Run(ctx, s, r.hold, r.observe, r.decide, r.record, r.act)
 	if err != nil {
 		r.failed(s, err)
@@ -93,7 +93,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (ctrl
 	if gone := !m.DeletionTimestamp.IsZero() && len(m.Finalizers) == 0; gone {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return kube.Finish(ctx, r.Kit, m, patch, result, err)
+	return kube.Finish(ctx, r.Kit, m, s.patch, result, err)
+}
+
+func (r *Reconciler) patch(m *v1alpha1.PrometheusMigration) *kube.Patch {
+	return kube.NewPatch(r.Kit, m, func(m *v1alpha1.PrometheusMigration) any { return &m.Status })
 }
 
 // hold keeps the migration until what it does can be undone.
@@ -115,7 +119,6 @@ func (r *Reconciler) decide(_ context.Context, s *scope) (kube.Result, error) {
 // record writes the status before anything is done by it: the moment of the cutover must not be forgotten by a crash after an act.
 func (r *Reconciler) record(ctx context.Context, s *scope) (kube.Result, error) {
 	m, before := s.migration, s.migration.Status.DeepCopy()
-	patch := kube.NewPatch(r.Kit, m, func(m *v1alpha1.PrometheusMigration) any { return &m.Status })
 	status := &m.Status
 	s.decision.Write(status, r.Kit.Clock.Now())
 	status.ObservedGeneration = m.Generation
@@ -126,7 +129,8 @@ func (r *Reconciler) record(ctx context.Context, s *scope) (kube.Result, error) 
 		kube.Set(&status.Conditions, m.Generation, c.Type, c.Status, c.Reason, c.Message)
 	}
 	r.tell(s, before)
-	_, err := patch.Status(ctx, m)
+	_, err := s.patch.Status(ctx, m)
+	s.patch = r.patch(m)
 	r.Kit.Point("migration.recorded")
 	return kube.Result{}, client.IgnoreNotFound(err)
 }

@@ -61,7 +61,7 @@ func (r *Reconciler) observeGates(ctx context.Context, s *scope) error {
 	if why, paused := kube.Paused(s.migration, v1alpha1.PausedAnnotation); paused {
 		s.world.Paused = &why
 	}
-	why, frozen, err := r.Freeze.Frozen(ctx, r.Kit)
+	why, frozen, err := r.Freeze.Frozen(ctx, r.Kit.Live)
 	if frozen {
 		s.world.Frozen = &why
 	}
