@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,6 +57,10 @@ func TestMain(m *testing.M) {
 	log.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(out))))
 	klog.SetOutput(out)
 	klog.LogToStderr(false)
+	// They wait for the API server and its controller of Jobs, and hardly work: as many as there are may run at once.
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err)
+	}
 	os.Exit(planetest.Main(m, func(c *rest.Config) { api = c }))
 }
 

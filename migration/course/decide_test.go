@@ -23,7 +23,9 @@ func TestTheCourse(t *testing.T) {
 		{"a migration that was just made", fresh()},
 		{"the claim is there", with(fresh(), func(w *World) { w.Target.Claim = true })},
 		{"it was rehearsed", rehearsed()},
-		{"the target starts", with(started(), func(w *World) { w.Target.Pod.Ready, w.Target.Pod.Says = false, "container prometheus: ImagePullBackOff" })},
+		{"the target starts", with(started(), func(w *World) {
+			w.Target.Pod.Ready, w.Target.Pod.Says = false, "container prometheus: ImagePullBackOff"
+		})},
 		{"the target runs", started()},
 		{"the preflight is done", with(moving(""), func(w *World) { delete(w.Jobs, RoleMove) })},
 		{"blocks travel", moving("Stage")},

@@ -96,6 +96,8 @@ type Rehearsal struct {
 type Transfer struct {
 	// CeilingBytes is the most that is read in a second.
 	CeilingBytes int64
+	// LatencyPercent is how much slower the old server's queries may become; an agent that runs already has its own.
+	LatencyPercent int64
 	// SeamSpan is for how long after both scrape the same the source's samples fill gaps; longer than the longest scrape interval.
 	SeamSpan time.Duration
 	// Scrapes is how many scrapes of each target must agree, Samples how many pairs of a series and a window are compared.
