@@ -188,6 +188,8 @@ func TestWhatHolds(t *testing.T) {
 			v1alpha1.ReasonSourceUnreachable, v1alpha1.PhasePreflight, "connection refused"},
 		{"a configuration that is not there", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Source.Config.ConfigMapName = "gone" },
 			v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.source.config: ConfigMap gone does not exist"},
+		{"alerts that nobody could take over", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Source.Host.SSHKeySecretName = "" },
+			v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.source.host: the source sends alerts or samples"},
 		{"a time zone that nobody knows", func(_ *yard, m *v1alpha1.PrometheusMigration) {
 			m.Spec.Cutover.Window = &v1alpha1.Window{From: "02:00", To: "05:00", TimeZone: "Mars/Olympus"}
 		}, v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.cutover.window: timeZone"},

@@ -145,7 +145,7 @@ func (y *yard) migration(change func(*v1alpha1.PrometheusMigration)) *v1alpha1.P
 	m := &v1alpha1.PrometheusMigration{
 		ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "ecs"},
 		Spec: v1alpha1.PrometheusMigrationSpec{
-			Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Agent: &v1alpha1.Agent{Address: "198.18.0.21:9797", CredentialsSecretName: "agent"},
+			Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Host: v1alpha1.Host{Address: oldServer, SSHKeySecretName: "rack-key", KnownHostKey: "ssh-ed25519 AAAA"}, Agent: &v1alpha1.Agent{Address: "198.18.0.21:9797", CredentialsSecretName: "agent"},
 				Config: &v1alpha1.SourceConfig{ConfigMapName: "old-config"}},
 			Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "prometheus", Image: "prom/prometheus:v3.16.0",
 				Storage: v1alpha1.Storage{Size: ptr.To(resource.MustParse("50Gi"))}}},

@@ -122,6 +122,9 @@ func (w *World) gate(d *Decision) {
 
 func specIsValid(w *World, d *Decision) bool {
 	if len(w.Invalid) > 0 {
+		if w.Target.Applied && w.Status.Phase != "" {
+			d.Phase = w.Status.Phase
+		}
 		d.hold(RuleSpecValid, v1alpha1.ReasonInvalidSpec, true, "%s", findings(w.Invalid))
 		return false
 	}

@@ -26,7 +26,7 @@ users: [{name: u, user: {token: hunter2}}]
 		{"a file with a key", "value", strings.Replace(good, "token: hunter2", "client-key: /root/key", 1), "user u names a file or a program"},
 		{"a server that nobody verifies", "value", strings.Replace(good, "server:", "insecure-skip-tls-verify: true, server:", 1), "does not verify the server"},
 		{"a file with an authority", "value", strings.Replace(good, "server:", "certificate-authority: /etc/ca, server:", 1), "names a file of the host"},
-		{"no context", "value", strings.Replace(good, "current-context: x", "current-context: y", 1), "current context"},
+		{"no context", "value", strings.Replace(good, "current-context: x", "current-context: other", 1), "current context"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config, err := readKubeconfig(map[string][]byte{c.key: []byte(c.text)})

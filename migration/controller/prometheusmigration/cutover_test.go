@@ -14,11 +14,11 @@ import (
 // TestTheCutoverTakesTheFile: what the controller writes is what the command reads, strictly.
 func TestTheCutoverTakesTheFile(t *testing.T) {
 	m := &v1alpha1.PrometheusMigration{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "ecs"}, Spec: v1alpha1.PrometheusMigrationSpec{
-		Source: v1alpha1.Source{URL: "http://monitor:9090", Host: v1alpha1.Host{Address: "198.18.0.21", Port: 2222, User: "root", SSHKeySecretName: "rack-key", KnownHostKey: "ssh-ed25519 AAAA"}},
+		Source: v1alpha1.Source{URL: "http://monitor:9090", Host: v1alpha1.Host{Address: "198.18.0.21", Port: 2222, User: "root", SSHKeySecretName: "rack-key", KnownHostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINyFz23ZRPj1dxZC6ssqGT5ABhAKj0ZU2+SkpTlK2gV1"}},
 		Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "prometheus"}},
 		Cutover: v1alpha1.Cutover{Grafana: []v1alpha1.Grafana{{URL: "http://grafana:3000", TokenSecretName: "grafana", DataSourceUIDs: []string{"main"}}},
 			RemoteWrite: v1alpha1.HandOverLeaves}}}
-	text, err := yaml.Marshal(cutoverSpec(m, &source{hasAlerting: true, hasRemoteWrite: true}, "/etc/prometheus/prometheus.yml", 9090))
+	text, err := yaml.Marshal(cutoverSpec(m, &source{hasAlerting: true, hasRemoteWrite: true, facts: &Facts{Flags: map[string]string{"web.enable-lifecycle": "true"}}}, "/etc/prometheus/prometheus.yml", 9090))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,9 @@ func (r *Reconciler) observeSource(ctx context.Context, s *scope) error {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.source.config", Says: problem})
 		return nil
 	}
+	if problem := found.checkHandOver(s.migration); problem != "" {
+		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.source.host", Says: problem})
+	}
 	s.source = found
 	return nil
 }
