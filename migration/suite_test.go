@@ -112,7 +112,7 @@ func newYard(t *testing.T) *yard {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(30 * time.Millisecond):
+			case <-time.After(120 * time.Millisecond):
 			}
 		}
 	}()
@@ -165,7 +165,7 @@ func (y *yard) operator() (stop func()) {
 	y.t.Helper()
 	cfg := rest.CopyConfig(api)
 	cfg.QPS = -1
-	o := migration.Options{Controllers: migration.Controllers(), Freeze: kube.Freeze{Namespace: y.ns, Name: "freeze"}, Pace: 60 * time.Millisecond,
+	o := migration.Options{Controllers: migration.Controllers(), Freeze: kube.Freeze{Namespace: y.ns, Name: "freeze"}, Pace: 200 * time.Millisecond,
 		Steady: 50 * time.Millisecond, Sources: y.facts, Logs: y.log, Crash: y.crash,
 		Probe: func(context.Context, *prometheusmigration.Cluster, string, string, uint16, string) endpoint.Result {
 			if y.ready.Load() {
