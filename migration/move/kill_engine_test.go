@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/slipway-dev/slipway/migration/server"
@@ -38,7 +39,12 @@ func often(step string) int {
 
 // words are those that tell steps apart, without names and times.
 func words(step string) string {
-	f := strings.Fields(step)
+	f := strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return 'n'
+		}
+		return r
+	}, step))
 	return strings.Join(f[:min(len(f), 2)], " ")
 }
 
@@ -127,7 +133,7 @@ func TestProgramLosesNothingHoweverOftenItIsKilled(t *testing.T) {
 		break
 	}
 	t.Logf("killed %d times: %v", killed, p.kills)
-	for _, step := range []string{"pin 3", "freeze S'", "hold both", "bring 3", "cut piece", "install block", "install piece", "compare both", "let go"} {
+	for _, step := range []string{"pin n", "freeze S'", "hold both", "bring n", "cut piece", "install block", "install piece", "compare both", "let go"} {
 		if p.kills[step] == 0 {
 			t.Errorf("it was never killed while it did %q", step)
 		}
