@@ -101,8 +101,8 @@ func (w *Workload) Move() (*batchv1.Job, error) {
 	if x.AcceptCoverage {
 		args = append(args, "--accept-coverage")
 	}
-	if x.SeamSpan > 0 {
-		args = append(args, flag("seam-span", x.SeamSpan.String()))
+	if x.LongestScrape > 0 {
+		args = append(args, flag("seam-span", x.twoScrapes().String()))
 	}
 	return w.job(RoleMove, pod{args: args, volume: true, secrets: []mount{secret}})
 }
@@ -125,6 +125,9 @@ func (s *Source) from() ([]string, mount, error) {
 	u := url.URL{Scheme: "ssh", User: url.User(h.User), Host: h.address(), Path: h.DataDir}
 	return []string{flag("source", u.String()), flag("ssh-key", sshFolder+"/"+corev1.SSHAuthPrivateKey), flag("host-key", h.HostKey)}, mount{h.KeySecret, sshFolder}, nil
 }
+
+// twoScrapes is longer than two scrapes in a row take, whose samples carry the time of their beginning and land at their end.
+func (x *Transfer) twoScrapes() time.Duration { return 2*x.LongestScrape + 5*time.Second }
 
 func (h *Host) address() string {
 	return net.JoinHostPort(h.Address, strconv.Itoa(int(cmp.Or(h.Port, 22))))

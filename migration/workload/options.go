@@ -98,8 +98,9 @@ type Transfer struct {
 	CeilingBytes int64
 	// LatencyPercent is how much slower the old server's queries may become; an agent that runs already has its own.
 	LatencyPercent int64
-	// SeamSpan is for how long after both scrape the same the source's samples fill gaps; longer than the longest scrape interval.
-	SeamSpan time.Duration
+	// LongestScrape is the longest interval at which the source scrapes. From it follow how long the target's head must begin at the same time
+	// until that is the boundary, and for how long after both scrape the same the source's samples fill gaps: two scrapes, and some more.
+	LongestScrape time.Duration
 	// Scrapes is how many scrapes of each target must agree, Samples how many pairs of a series and a window are compared.
 	Scrapes, Samples int
 	// AcceptCoverage goes on although the target does not scrape the same.
