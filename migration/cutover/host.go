@@ -66,7 +66,10 @@ func onHost(file string) bool {
 
 // name is the host as it stands in the names of its files.
 func (h *Host) name() string {
-	return "ssh://" + net.JoinHostPort(h.Address, strconv.Itoa(max(h.Port, 0)))
+	if h.Port == 0 {
+		return "ssh://" + h.Address
+	}
+	return "ssh://" + net.JoinHostPort(h.Address, strconv.Itoa(h.Port))
 }
 
 // file is the server's configuration: a path of this host, or one that says of which.
