@@ -20,10 +20,12 @@ import (
 	"github.com/slipway-dev/slipway/migration/workload"
 )
 
-// How much of a job's log is read: the last line says it all, and reports have some hundred kilobytes at most.
+// How much of a job's log is read. A job that goes on for hours tells all with its last line; a report is one object over many lines, and
+// has some hundred kilobytes.
 const (
-	logLines = 200
-	logBytes = 1 << 20
+	logLines    = 200
+	logBytes    = 1 << 20
+	reportBytes = 4 << 20
 )
 
 // observe builds the world. What cannot be seen is said there; an error is what nobody expected.
@@ -278,7 +280,7 @@ func (r *Reconciler) observeJobs(ctx context.Context, s *scope) error {
 		if !slices.Contains(course.Jobs(), role) || job.Name != workload.ObjectName(s.migration.Name, workload.Role(role)) {
 			continue
 		}
-		s.world.Jobs[role] = r.observeJob(ctx, s, job, podsOf(job, pods.Items))
+		s.world.Jobs[role] = r.observeJob(ctx, s, role, job, podsOf(job, pods.Items))
 	}
 	r.compareJobs(s, jobs.Items)
 	return nil
@@ -295,7 +297,7 @@ func podsOf(job *batchv1.Job, all []corev1.Pod) (own []*corev1.Pod) {
 	return own
 }
 
-func (r *Reconciler) observeJob(ctx context.Context, s *scope, job *batchv1.Job, pods []*corev1.Pod) *course.Job {
+func (r *Reconciler) observeJob(ctx context.Context, s *scope, role course.Role, job *batchv1.Job, pods []*corev1.Pod) *course.Job {
 	j := &course.Job{Ending: !job.DeletionTimestamp.IsZero(), Same: true}
 	for _, c := range job.Status.Conditions {
 		if c.Status != corev1.ConditionTrue {
@@ -317,7 +319,7 @@ func (r *Reconciler) observeJob(ctx context.Context, s *scope, job *batchv1.Job,
 		j.Line, j.Says = told.Line, told.Says
 		return j
 	}
-	r.listen(ctx, s, j, pods)
+	r.listen(ctx, s, role, j, pods)
 	if !j.Ended.IsZero() && j.Line != nil {
 		r.ended.Store(job.UID, j)
 	}
@@ -325,9 +327,13 @@ func (r *Reconciler) observeJob(ctx context.Context, s *scope, job *batchv1.Job,
 }
 
 // listen reads what the youngest pod told that told anything.
-func (r *Reconciler) listen(ctx context.Context, s *scope, j *course.Job, pods []*corev1.Pod) {
+func (r *Reconciler) listen(ctx context.Context, s *scope, role course.Role, j *course.Job, pods []*corev1.Pod) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	lines, bytes := int64(logLines), int64(logBytes)
+	if slices.Contains([]course.Role{course.RoleRehearse, course.RolePreflight, course.RoleProof}, role) {
+		lines, bytes = 0, reportBytes
+	}
 	for _, pod := range slices.Backward(pods) {
 		if says := podSays(pod); says != "" && j.Says == "" {
 			j.Says = says
@@ -335,7 +341,7 @@ func (r *Reconciler) listen(ctx context.Context, s *scope, j *course.Job, pods [
 		if pod.Status.Phase == corev1.PodPending {
 			continue
 		}
-		log, err := s.cluster.Logs(ctx, pod.Namespace, pod.Name, workload.ContainerName, logLines, logBytes)
+		log, err := s.cluster.Logs(ctx, pod.Namespace, pod.Name, workload.ContainerName, lines, bytes)
 		if err != nil {
 			if j.Says == "" {
 				j.Says = err.Error()
