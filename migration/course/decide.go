@@ -265,8 +265,8 @@ func movePhase(text string) v1alpha1.Phase {
 }
 
 func after(p, other v1alpha1.Phase) bool {
-	order := []v1alpha1.Phase{v1alpha1.PhasePin, v1alpha1.PhaseStartTarget, v1alpha1.PhaseCoverage, v1alpha1.PhaseStage, v1alpha1.PhaseSeam, v1alpha1.PhaseInstall, v1alpha1.PhaseVerify,
-		v1alpha1.PhaseCutover, v1alpha1.PhaseObserve, v1alpha1.PhaseFinalize, v1alpha1.PhaseFinalized}
+	order := []v1alpha1.Phase{v1alpha1.PhaseStartTarget, v1alpha1.PhasePin, v1alpha1.PhaseCoverage, v1alpha1.PhaseStage, v1alpha1.PhaseSeam,
+		v1alpha1.PhaseInstall, v1alpha1.PhaseVerify, v1alpha1.PhaseCutover, v1alpha1.PhaseObserve, v1alpha1.PhaseFinalize, v1alpha1.PhaseFinalized}
 	return slices.Index(order, p) > slices.Index(order, other)
 }
 

@@ -180,25 +180,11 @@ func (r *Reconciler) observeTarget(ctx context.Context, s *scope) error {
 // observeConfig holds the configuration that is written against that which is wanted at the same stage.
 func (r *Reconciler) observeConfig(ctx context.Context, s *scope) error {
 	t := &s.world.Target
-	name := s.migration.Spec.Target.StatefulSet.ConfigMapName
-	if name == "" {
-		name = s.setName()
+	found, err := s.findConfig(ctx)
+	if err != nil || found == nil {
+		return err
 	}
-	var found client.Object
-	for _, o := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} {
-		there, err := get(ctx, s, name, o)
-		if err != nil {
-			return err
-		}
-		if there && o.GetAnnotations()[stageAnnotation] != "" {
-			found = o
-		}
-	}
-	if found == nil {
-		return nil
-	}
-	t.Stage = course.Stage(found.GetAnnotations()[stageAnnotation])
-	t.Current = true
+	t.Stage, t.Current = course.Stage(found.GetAnnotations()[stageAnnotation]), true
 	if s.source == nil || len(s.world.Invalid) > 0 || len(s.world.Refused) > 0 {
 		return nil // nobody knows what would be wanted
 	}
@@ -207,11 +193,29 @@ func (r *Reconciler) observeConfig(ctx context.Context, s *scope) error {
 		return fmt.Errorf("planning the target's configuration: %w", err)
 	}
 	for _, o := range wanted {
-		if isConfig(o) && o.GetName() == name {
+		if isConfig(o) && o.GetName() == found.GetName() {
 			t.Current = o.GetAnnotations()[digestAnnotation] == found.GetAnnotations()[digestAnnotation]
 		}
 	}
 	return nil
+}
+
+// findConfig is what holds the target's configuration: a Secret or a ConfigMap that this controller wrote; nil for none.
+func (s *scope) findConfig(ctx context.Context) (client.Object, error) {
+	name := s.migration.Spec.Target.StatefulSet.ConfigMapName
+	if name == "" {
+		name = s.setName()
+	}
+	for _, o := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} {
+		there, err := get(ctx, s, name, o)
+		if err != nil {
+			return nil, err
+		}
+		if there && o.GetAnnotations()[stageAnnotation] != "" {
+			return o, nil
+		}
+	}
+	return nil, nil
 }
 
 func (r *Reconciler) observePod(ctx context.Context, s *scope) error {
