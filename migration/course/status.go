@@ -33,6 +33,21 @@ func (d *Decision) Write(status *v1alpha1.PrometheusMigrationStatus, now time.Ti
 	if d.Phase == v1alpha1.PhaseRolledBack {
 		status.CutOverAt = nil
 	}
+	d.writeWords(status)
+	d.writeMove(status)
+	d.writeEnd(status)
+	wanted := v1alpha1.SideSource
+	if slices.Contains([]v1alpha1.Phase{v1alpha1.PhaseObserve, v1alpha1.PhaseFinalize, v1alpha1.PhaseFinalized}, d.Phase) {
+		wanted = v1alpha1.SideTarget
+	}
+	if status.Endpoint == nil {
+		status.Endpoint = &v1alpha1.EndpointStatus{}
+	}
+	status.Endpoint.Wanted = wanted
+}
+
+// writeWords tells what is done, waited for and stopped by.
+func (d *Decision) writeWords(status *v1alpha1.PrometheusMigrationStatus) {
 	status.Waits, status.NeedsApproval, status.Diff = texts(d.Waits), slices.Clone(d.NeedsApproval), cut(d.Diff, maxDiff)
 	status.Stop = nil
 	if s := d.Stop; s != nil && s.Rule != "" && s.Text != "" {
@@ -45,7 +60,10 @@ func (d *Decision) Write(status *v1alpha1.PrometheusMigrationStatus, now time.Ti
 	if d.Proof != nil {
 		status.Proof = d.Proof
 	}
-	d.writeMove(status)
+}
+
+// writeEnd notes what can be switched off.
+func (d *Decision) writeEnd(status *v1alpha1.PrometheusMigrationStatus) {
 	if d.Line != nil {
 		for _, o := range d.Line.SwitchOff {
 			if note := cut("can be switched off: "+o.What+": "+o.How, maxText); !slices.Contains(status.Notes, note) && len(status.Notes) < 2*maxList {
@@ -53,14 +71,6 @@ func (d *Decision) Write(status *v1alpha1.PrometheusMigrationStatus, now time.Ti
 			}
 		}
 	}
-	wanted := v1alpha1.SideSource
-	if slices.Contains([]v1alpha1.Phase{v1alpha1.PhaseObserve, v1alpha1.PhaseFinalize, v1alpha1.PhaseFinalized}, d.Phase) {
-		wanted = v1alpha1.SideTarget
-	}
-	if status.Endpoint == nil {
-		status.Endpoint = &v1alpha1.EndpointStatus{}
-	}
-	status.Endpoint.Wanted = wanted
 }
 
 func (d *Decision) writeMove(status *v1alpha1.PrometheusMigrationStatus) {
