@@ -88,6 +88,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.StringSliceVar(&o.Overrides, "override", nil, "switch off this rule: "+strings.Join(overridable(), ", "))
 	f.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")
 	f.StringVar(&o.Pull.Seed, "seed", "", "data directory of this host that may hold a part of the same: only the difference travels")
+	f.Float64Var(&o.from.LatencyPercent, "latency-budget", 20, "percent by which the old server's query may become slower; an agent that runs already has its own")
 	f.Var(&o.ceiling, "ceiling", "most bytes per second, as in 50MiB; 0: none")
 	f.Var(&o.keepFree, "keep-free", "leave this much of the disk free, as in 10GiB")
 	f.DurationVar(&o.Pull.Patience, "patience", 10*time.Minute, "how long the source may be silent while blocks travel")
@@ -261,7 +262,7 @@ func (o *migrateOptions) openSource(ctx context.Context, errs io.Writer) (end fu
 		o.Source, end, err = transfer.OpenSource(ctx, o.from)
 		return end, err
 	}
-	var args []string
+	args := []string{fmt.Sprintf("-latency-budget=%g", o.from.LatencyPercent)}
 	if o.dryRun {
 		args = []string{"-full-speed"}
 	} else if o.ssh.server.URL == "" {

@@ -71,6 +71,20 @@ func (c *collector) collect(out chan<- prometheus.Metric, m *v1alpha1.Prometheus
 	for _, k := range s.Conditions {
 		tell(c.condition, map[metav1.ConditionStatus]float64{metav1.ConditionTrue: 1, metav1.ConditionFalse: -1}[k.Status], k.Type, k.Reason)
 	}
+	c.collectMove(s, tell)
+	if e := s.Endpoint; e != nil && e.LeadsTo != "" {
+		tell(c.leadsTo, 1, string(e.LeadsTo), map[bool]string{true: "true", false: "false"}[e.LeadsTo == e.Wanted])
+	}
+	if s.Stop != nil {
+		tell(c.stopped, 1, s.Stop.Rule)
+	}
+	for _, a := range s.NeedsApproval {
+		tell(c.approval, 1, string(a))
+	}
+}
+
+// collectMove tells how far the blocks are.
+func (c *collector) collectMove(s *v1alpha1.PrometheusMigrationStatus, tell func(d *prometheus.Desc, value float64, labels ...string)) {
 	if b := s.Blocks; b != nil {
 		for state, n := range map[string]*int32{"total": b.Total, "staged": b.Staged, "installed": b.Installed, "verified": b.Verified} {
 			if n != nil {
@@ -84,15 +98,6 @@ func (c *collector) collect(out chan<- prometheus.Metric, m *v1alpha1.Prometheus
 				tell(c.bytes, float64(*n), state)
 			}
 		}
-	}
-	if e := s.Endpoint; e != nil && e.LeadsTo != "" {
-		tell(c.leadsTo, 1, string(e.LeadsTo), map[bool]string{true: "true", false: "false"}[e.LeadsTo == e.Wanted])
-	}
-	if s.Stop != nil {
-		tell(c.stopped, 1, s.Stop.Rule)
-	}
-	for _, a := range s.NeedsApproval {
-		tell(c.approval, 1, string(a))
 	}
 }
 

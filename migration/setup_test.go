@@ -188,6 +188,8 @@ func TestWhatHolds(t *testing.T) {
 			v1alpha1.ReasonSourceUnreachable, v1alpha1.PhasePreflight, "connection refused"},
 		{"a configuration that is not there", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Source.Config.ConfigMapName = "gone" },
 			v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.source.config: ConfigMap gone does not exist"},
+		{"alerts that nobody could take over", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Source.Host.SSHKeySecretName = "" },
+			v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.source.host: the source sends alerts or samples"},
 		{"a time zone that nobody knows", func(_ *yard, m *v1alpha1.PrometheusMigration) {
 			m.Spec.Cutover.Window = &v1alpha1.Window{From: "02:00", To: "05:00", TimeZone: "Mars/Olympus"}
 		}, v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.cutover.window: timeZone"},
@@ -233,11 +235,15 @@ func TestTheAPIServerRefuses(t *testing.T) {
 		change func(*v1alpha1.PrometheusMigration)
 		says   string
 	}{
-		{"two targets", func(m *v1alpha1.PrometheusMigration) { m.Spec.Target.Prometheus = &v1alpha1.PrometheusTarget{Name: "k8s"} }, "name either statefulSet or prometheus"},
+		{"two targets", func(m *v1alpha1.PrometheusMigration) {
+			m.Spec.Target.Prometheus = &v1alpha1.PrometheusTarget{Name: "k8s"}
+		}, "name either statefulSet or prometheus"},
 		{"no way to the blocks", func(m *v1alpha1.PrometheusMigration) { m.Spec.Source.Agent = nil }, "name an agent that runs already"},
 		{"a name that no Service can have", func(m *v1alpha1.PrometheusMigration) { m.Name = "1ecs" }, "begin with a letter"},
 		{"a password in an address", func(m *v1alpha1.PrometheusMigration) { m.Spec.Source.URL = "http://u:p@monitor" }, "spec.source.url"},
-		{"a time that is none", func(m *v1alpha1.PrometheusMigration) { m.Spec.Cutover.Window = &v1alpha1.Window{From: "25:00", To: "05:00"} }, "spec.cutover.window.from"},
+		{"a time that is none", func(m *v1alpha1.PrometheusMigration) {
+			m.Spec.Cutover.Window = &v1alpha1.Window{From: "25:00", To: "05:00"}
+		}, "spec.cutover.window.from"},
 		{"a word that nobody knows", func(m *v1alpha1.PrometheusMigration) { m.Spec.Approved = []v1alpha1.Approval{"Everything"} }, "spec.approved[0]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,6 +57,10 @@ func TestMain(m *testing.M) {
 	log.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(out))))
 	klog.SetOutput(out)
 	klog.LogToStderr(false)
+	// They wait for the API server and its controller of Jobs, and hardly work: as many as there are may run at once.
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err)
+	}
 	os.Exit(planetest.Main(m, func(c *rest.Config) { api = c }))
 }
 
@@ -107,7 +112,7 @@ func newYard(t *testing.T) *yard {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(30 * time.Millisecond):
+			case <-time.After(120 * time.Millisecond):
 			}
 		}
 	}()
@@ -140,7 +145,7 @@ func (y *yard) migration(change func(*v1alpha1.PrometheusMigration)) *v1alpha1.P
 	m := &v1alpha1.PrometheusMigration{
 		ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "ecs"},
 		Spec: v1alpha1.PrometheusMigrationSpec{
-			Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Agent: &v1alpha1.Agent{Address: "198.18.0.21:9797", CredentialsSecretName: "agent"},
+			Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Host: v1alpha1.Host{Address: oldServer, SSHKeySecretName: "rack-key", KnownHostKey: "ssh-ed25519 AAAA"}, Agent: &v1alpha1.Agent{Address: "198.18.0.21:9797", CredentialsSecretName: "agent"},
 				Config: &v1alpha1.SourceConfig{ConfigMapName: "old-config"}},
 			Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "prometheus", Image: "prom/prometheus:v3.16.0",
 				Storage: v1alpha1.Storage{Size: ptr.To(resource.MustParse("50Gi"))}}},
@@ -160,7 +165,7 @@ func (y *yard) operator() (stop func()) {
 	y.t.Helper()
 	cfg := rest.CopyConfig(api)
 	cfg.QPS = -1
-	o := migration.Options{Controllers: migration.Controllers(), Freeze: kube.Freeze{Namespace: y.ns, Name: "freeze"}, Pace: 60 * time.Millisecond,
+	o := migration.Options{Controllers: migration.Controllers(), Freeze: kube.Freeze{Namespace: y.ns, Name: "freeze"}, Pace: 200 * time.Millisecond,
 		Steady: 50 * time.Millisecond, Sources: y.facts, Logs: y.log, Crash: y.crash,
 		Probe: func(context.Context, *prometheusmigration.Cluster, string, string, uint16, string) endpoint.Result {
 			if y.ready.Load() {

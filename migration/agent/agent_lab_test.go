@@ -77,7 +77,7 @@ func (h *host) must(errs ...error) {
 
 func (h *host) build(pkg, to string) {
 	h.t.Helper()
-	cmd := exec.CommandContext(h.t.Context(), "go", "build", "-o", to, pkg)
+	cmd := exec.CommandContext(h.t.Context(), "go", "build", "-ldflags=-s -w", "-o", to, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		h.t.Fatalf("building %s: %v\n%s", pkg, err, out)
@@ -380,7 +380,7 @@ func TestAKilledPullLeavesAtMostAFolder(t *testing.T) {
 		return string(out), err
 	}
 	killed := 0
-	for after := 60 * time.Millisecond; after < 3*time.Second; after = after * 8 / 5 {
+	for after := 60 * time.Millisecond; after < 2*time.Second; after *= 2 {
 		if _, err := run(after, "pull", from, target, "--agent-binary", h.agent); err != nil {
 			killed++
 		}

@@ -40,6 +40,8 @@ type MoveOptions struct {
 	SourceServer server.Options
 	// Ceiling is the most bytes per second that are read; 0: none. A source agent has its own beside it.
 	Ceiling int64
+	// LatencyPercent is by how much the query of SourceServer may become slower; 0: the default.
+	LatencyPercent float64
 	// KeepPin leaves the blocks pinned on the source.
 	KeepPin bool
 	// Lost and Overrides are those of World.
@@ -138,7 +140,7 @@ func isFolder(path string) bool {
 
 // openFolder opens a directory of this host. Where a server may run in it, reads are throttled as a source agent's are.
 func openFolder(ctx context.Context, o MoveOptions) (Source, func(), error) {
-	options := SourceOptions{Local: LocalOptions{Data: o.From, Still: o.Still}, Budget: Budget{Ceiling: o.Ceiling}, Server: o.SourceServer}
+	options := SourceOptions{Local: LocalOptions{Data: o.From, Still: o.Still}, Budget: Budget{Ceiling: o.Ceiling, LatencyPercent: o.LatencyPercent}, Server: o.SourceServer}
 	throttle := NewThrottle(ThrottleOptions{Budget: options.Budget})
 	if !o.Still {
 		var err error

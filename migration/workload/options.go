@@ -96,6 +96,8 @@ type Rehearsal struct {
 type Transfer struct {
 	// CeilingBytes is the most that is read in a second.
 	CeilingBytes int64
+	// LatencyPercent is how much slower the old server's queries may become; an agent that runs already has its own.
+	LatencyPercent int64
 	// LongestScrape is the longest interval at which the source scrapes. From it follow how long the target's head must begin at the same time
 	// until that is the boundary, and for how long after both scrape the same the source's samples fill gaps: two scrapes, and some more.
 	LongestScrape time.Duration

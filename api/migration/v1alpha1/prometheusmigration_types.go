@@ -123,7 +123,7 @@ type Transfer struct {
 	// maxBytesPerSecond is the ceiling, such as 200Mi; below it the source's own pain decides. Default: none.
 	// +optional
 	MaxBytesPerSecond *resource.Quantity `json:"maxBytesPerSecond,omitempty"`
-	// sourceLatencyBudgetPercent is how much slower the source's queries may become by the copy. Default 20.
+	// sourceLatencyBudgetPercent is how much slower the source's queries may become by the copy. An agent that runs already has its own. Default 20.
 	// +optional
 	// +default=20
 	// +kubebuilder:validation:Minimum=1

@@ -213,7 +213,8 @@ func found(err error) (bool, error) {
 	return err == nil, err
 }
 
-func (r *Reconciler) probe(ctx context.Context, c *prometheusmigration.Cluster, m *v1alpha1.PrometheusMigration, name types.NamespacedName, port uint16, path string) endpoint.Streak {
+func (r *Reconciler) probe(ctx context.Context, c *prometheusmigration.Cluster, m *v1alpha1.PrometheusMigration, name types.NamespacedName,
+	port uint16, path string) endpoint.Streak {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	result := r.Probe(ctx, c, name.Namespace, name.Name+"-0", port, path)

@@ -21,7 +21,7 @@ import (
 	"github.com/slipway-dev/slipway/kube"
 )
 
-// Logs reads the end of the log of a pod's container: at most lines and bytes.
+// Logs reads the end of the log of a pod's container: at most lines and bytes; 0 lines is the whole log.
 type Logs func(ctx context.Context, namespace, pod, container string, lines, bytes int64) ([]byte, error)
 
 // Cluster is one that a target lives in.
@@ -115,7 +115,11 @@ func (c *Clusters) open(config *rest.Config) (*Cluster, error) {
 // podLogs asks the API server. The limit holds also where the server does not keep it.
 func podLogs(set kubernetes.Interface) Logs {
 	return func(ctx context.Context, namespace, pod, container string, lines, bytes int64) ([]byte, error) {
-		stream, err := set.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, TailLines: &lines, LimitBytes: ptr.To(bytes)}).Stream(ctx)
+		o := &corev1.PodLogOptions{Container: container, LimitBytes: ptr.To(bytes)}
+		if lines > 0 {
+			o.TailLines = &lines
+		}
+		stream, err := set.CoreV1().Pods(namespace).GetLogs(pod, o).Stream(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("reading the log of pod %s: %w", pod, err)
 		}

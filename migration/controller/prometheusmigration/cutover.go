@@ -1,6 +1,7 @@
 package prometheusmigration
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -52,20 +53,37 @@ func (r *Reconciler) writeCutover(ctx context.Context, s *scope) error {
 	return s.apply(ctx, secret)
 }
 
+// handsOver says what of the source's sending moves.
+func (s *source) handsOver(m *v1alpha1.PrometheusMigration) (alerting, remoteWrite bool) {
+	return s.hasAlerting && m.Spec.Cutover.Alertmanager != v1alpha1.HandOverLeaves, s.hasRemoteWrite && m.Spec.Cutover.RemoteWrite != v1alpha1.HandOverLeaves
+}
+
+// checkHandOver says what is missing for the edits of the source.
+func (s *source) checkHandOver(m *v1alpha1.PrometheusMigration) string {
+	alerting, remoteWrite := s.handsOver(m)
+	if h := m.Spec.Source.Host; !alerting && !remoteWrite || h.SSHKeySecretName != "" && h.KnownHostKey != "" && h.Address != "" {
+		return ""
+	}
+	return "the source sends alerts or samples, and moving them edits its file over SSH: give address, sshKeySecretName and knownHostKey, or leave them with it " +
+		"(spec.cutover.alertmanager and remoteWrite: Leave)"
+}
+
 // cutoverSpec follows migration/cutover, Spec. The target's file is written by this controller, the source's over SSH.
 func cutoverSpec(m *v1alpha1.PrometheusMigration, s *source, configFile string, port uint16) map[string]any {
 	name := m.Spec.Target.StatefulSet.Name
 	pod := "http://" + net.JoinHostPort(fmt.Sprintf("%s-pod.%s.svc", name, m.Namespace), strconv.Itoa(int(port)))
 	users := "http://" + net.JoinHostPort(fmt.Sprintf("%s.%s.svc", name, m.Namespace), strconv.Itoa(int(port)))
 	from := map[string]any{"url": m.Spec.Source.URL}
-	alerting := s.hasAlerting && m.Spec.Cutover.Alertmanager != v1alpha1.HandOverLeaves
-	remoteWrite := s.hasRemoteWrite && m.Spec.Cutover.RemoteWrite != v1alpha1.HandOverLeaves
+	alerting, remoteWrite := s.handsOver(m)
 	if h := m.Spec.Source.Host; (alerting || remoteWrite) && h.SSHKeySecretName != "" {
-		host := map[string]any{"address": h.Address, "user": h.User, "keyFile": workload.SecretFolder(h.SSHKeySecretName) + "/" + corev1.SSHAuthPrivateKey, "knownHostKey": h.KnownHostKey}
+		host := map[string]any{"address": h.Address, "user": cmp.Or(h.User, "root"), "keyFile": workload.SecretFolder(h.SSHKeySecretName) + "/" + corev1.SSHAuthPrivateKey, "knownHostKey": h.KnownHostKey}
 		if h.Port != 0 {
 			host["port"] = h.Port
 		}
-		from["configFile"], from["host"], from["reloadBy"] = configFile, host, "HTTP"
+		from["configFile"], from["host"], from["reloadBy"] = configFile, host, "Manual"
+		if s.facts.Flags["web.enable-lifecycle"] == "true" {
+			from["reloadBy"] = "HTTP"
+		}
 	}
 	spec := map[string]any{"source": from, "target": map[string]any{"url": pod, "reloadBy": "Declared"}}
 	if alerting {

@@ -20,10 +20,12 @@ import (
 	"github.com/slipway-dev/slipway/migration/workload"
 )
 
-// How much of a job's log is read: the last line says it all, and reports have some hundred kilobytes at most.
+// How much of a job's log is read. A job that goes on for hours tells all with its last line; a report is one object over many lines, and
+// has some hundred kilobytes.
 const (
-	logLines = 200
-	logBytes = 1 << 20
+	logLines    = 200
+	logBytes    = 1 << 20
+	reportBytes = 4 << 20
 )
 
 // observe builds the world. What cannot be seen is said there; an error is what nobody expected.
@@ -86,6 +88,9 @@ func (r *Reconciler) observeSource(ctx context.Context, s *scope) error {
 	if problem != "" {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.source.config", Says: problem})
 		return nil
+	}
+	if problem := found.checkHandOver(s.migration); problem != "" {
+		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.source.host", Says: problem})
 	}
 	s.source = found
 	return nil
@@ -175,25 +180,11 @@ func (r *Reconciler) observeTarget(ctx context.Context, s *scope) error {
 // observeConfig holds the configuration that is written against that which is wanted at the same stage.
 func (r *Reconciler) observeConfig(ctx context.Context, s *scope) error {
 	t := &s.world.Target
-	name := s.migration.Spec.Target.StatefulSet.ConfigMapName
-	if name == "" {
-		name = s.setName()
+	found, err := s.findConfig(ctx)
+	if err != nil || found == nil {
+		return err
 	}
-	var found client.Object
-	for _, o := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} {
-		there, err := get(ctx, s, name, o)
-		if err != nil {
-			return err
-		}
-		if there && o.GetAnnotations()[stageAnnotation] != "" {
-			found = o
-		}
-	}
-	if found == nil {
-		return nil
-	}
-	t.Stage = course.Stage(found.GetAnnotations()[stageAnnotation])
-	t.Current = true
+	t.Stage, t.Current = course.Stage(found.GetAnnotations()[stageAnnotation]), true
 	if s.source == nil || len(s.world.Invalid) > 0 || len(s.world.Refused) > 0 {
 		return nil // nobody knows what would be wanted
 	}
@@ -202,11 +193,29 @@ func (r *Reconciler) observeConfig(ctx context.Context, s *scope) error {
 		return fmt.Errorf("planning the target's configuration: %w", err)
 	}
 	for _, o := range wanted {
-		if isConfig(o) && o.GetName() == name {
+		if isConfig(o) && o.GetName() == found.GetName() {
 			t.Current = o.GetAnnotations()[digestAnnotation] == found.GetAnnotations()[digestAnnotation]
 		}
 	}
 	return nil
+}
+
+// findConfig is what holds the target's configuration: a Secret or a ConfigMap that this controller wrote; nil for none.
+func (s *scope) findConfig(ctx context.Context) (client.Object, error) {
+	name := s.migration.Spec.Target.StatefulSet.ConfigMapName
+	if name == "" {
+		name = s.setName()
+	}
+	for _, o := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} {
+		there, err := get(ctx, s, name, o)
+		if err != nil {
+			return nil, err
+		}
+		if there && o.GetAnnotations()[stageAnnotation] != "" {
+			return o, nil
+		}
+	}
+	return nil, nil
 }
 
 func (r *Reconciler) observePod(ctx context.Context, s *scope) error {
@@ -275,7 +284,7 @@ func (r *Reconciler) observeJobs(ctx context.Context, s *scope) error {
 		if !slices.Contains(course.Jobs(), role) || job.Name != workload.ObjectName(s.migration.Name, workload.Role(role)) {
 			continue
 		}
-		s.world.Jobs[role] = r.observeJob(ctx, s, job, podsOf(job, pods.Items))
+		s.world.Jobs[role] = r.observeJob(ctx, s, role, job, podsOf(job, pods.Items))
 	}
 	r.compareJobs(s, jobs.Items)
 	return nil
@@ -292,7 +301,7 @@ func podsOf(job *batchv1.Job, all []corev1.Pod) (own []*corev1.Pod) {
 	return own
 }
 
-func (r *Reconciler) observeJob(ctx context.Context, s *scope, job *batchv1.Job, pods []*corev1.Pod) *course.Job {
+func (r *Reconciler) observeJob(ctx context.Context, s *scope, role course.Role, job *batchv1.Job, pods []*corev1.Pod) *course.Job {
 	j := &course.Job{Ending: !job.DeletionTimestamp.IsZero(), Same: true}
 	for _, c := range job.Status.Conditions {
 		if c.Status != corev1.ConditionTrue {
@@ -314,7 +323,7 @@ func (r *Reconciler) observeJob(ctx context.Context, s *scope, job *batchv1.Job,
 		j.Line, j.Says = told.Line, told.Says
 		return j
 	}
-	r.listen(ctx, s, j, pods)
+	r.listen(ctx, s, role, j, pods)
 	if !j.Ended.IsZero() && j.Line != nil {
 		r.ended.Store(job.UID, j)
 	}
@@ -322,9 +331,13 @@ func (r *Reconciler) observeJob(ctx context.Context, s *scope, job *batchv1.Job,
 }
 
 // listen reads what the youngest pod told that told anything.
-func (r *Reconciler) listen(ctx context.Context, s *scope, j *course.Job, pods []*corev1.Pod) {
+func (r *Reconciler) listen(ctx context.Context, s *scope, role course.Role, j *course.Job, pods []*corev1.Pod) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	lines, bytes := int64(logLines), int64(logBytes)
+	if slices.Contains([]course.Role{course.RoleRehearse, course.RolePreflight, course.RoleProof}, role) {
+		lines, bytes = 0, reportBytes
+	}
 	for _, pod := range slices.Backward(pods) {
 		if says := podSays(pod); says != "" && j.Says == "" {
 			j.Says = says
@@ -332,7 +345,7 @@ func (r *Reconciler) listen(ctx context.Context, s *scope, j *course.Job, pods [
 		if pod.Status.Phase == corev1.PodPending {
 			continue
 		}
-		log, err := s.cluster.Logs(ctx, pod.Namespace, pod.Name, workload.ContainerName, logLines, logBytes)
+		log, err := s.cluster.Logs(ctx, pod.Namespace, pod.Name, workload.ContainerName, lines, bytes)
 		if err != nil {
 			if j.Says == "" {
 				j.Says = err.Error()

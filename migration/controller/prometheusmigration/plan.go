@@ -146,6 +146,7 @@ func (s *scope) workload(set *appsv1.StatefulSet, p *target.Plan, applied bool) 
 		o.TargetPod = set.Spec.Selector.MatchLabels
 	}
 	o.Transfer.LongestScrape = target.LongestScrape(s.source.planned.Config)
+	o.Transfer.LatencyPercent = int64(spec.Transfer.SourceLatencyBudgetPercent)
 	if q := spec.Transfer.MaxBytesPerSecond; q != nil {
 		o.Transfer.CeilingBytes = q.Value()
 	}
