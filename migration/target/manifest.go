@@ -127,7 +127,7 @@ func lines(indent int, text string) (string, error) {
 func (p *Plan) values() (*values, error) {
 	m := p.o.Migration
 	spec := m.Spec.Target.StatefulSet
-	address, err := m.Spec.Source.address()
+	address, err := sourceAddress(m.Spec.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (p *Plan) values() (*values, error) {
 		ConfigKind:  "ConfigMap", ConfigName: spec.ConfigMapName, ConfigKey: path.Base(p.paths.config), ConfigDir: p.paths.dir, Config: string(p.Config.Bytes()),
 		ClaimName: spec.Name + "-data", VolumeName: spec.Storage.VolumeName, ClassName: spec.Storage.ClassName, Size: ptr.To(p.Size()).String(),
 		PodServiceName: spec.Name + "-pod", SliceName: spec.Name + "-slipway", AddressType: string(discoveryv1.AddressTypeIPv4),
-		ServiceType: spec.Service.Type, Port: p.port, NodePort: spec.Service.NodePort, SourcePort: m.Spec.Source.port(), SourceAddress: address.String(),
+		ServiceType: spec.Service.Type, Port: p.port, NodePort: spec.Service.NodePort, SourcePort: sourcePort(m.Spec.Source), SourceAddress: address.String(),
 		DataDir: DataDir, Args: p.Args, ReadyPath: p.prefix + "/-/ready", HealthyPath: p.prefix + "/-/healthy",
 		PodSecurity: podSecurity(spec.SecurityContext), ContainerSecurity: containerSecurity(), Resources: spec.Resources,
 	}

@@ -11,6 +11,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -62,8 +63,8 @@ func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 		return nil, fmt.Errorf("planning the target: target.prometheus is not %s/%s, which was given", cr.Namespace, cr.Name)
 	}
 	// What follows from the old server is the same for both kinds of target.
-	same := &StatefulSetSpec{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
-	if _, err := same.version(); err != nil {
+	same := &v1alpha1.StatefulSetTarget{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
+	if _, err := serverVersion(same); err != nil {
 		return nil, fmt.Errorf("planning the target: neither spec.version nor the tag of spec.image of Prometheus %s says which version it is; set spec.version", cr.Name)
 	}
 	if s := cr.Spec.Storage; s != nil {
@@ -72,7 +73,7 @@ func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 		}
 	}
 	m := *o.Migration
-	m.Spec.Target = Spec{StatefulSet: same}
+	m.Spec.Target = v1alpha1.Target{StatefulSet: same}
 	o.Migration = &m
 	p, err := New(o)
 	if err != nil {
@@ -253,7 +254,7 @@ func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.Co
 		return
 	}
 	shim := x.o.Migration.Spec.Target.StatefulSet.Shim
-	s.RemoteRead = append(s.RemoteRead, monitoringv1.RemoteReadSpec{URL: shim.url(), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)})
+	s.RemoteRead = append(s.RemoteRead, monitoringv1.RemoteReadSpec{URL: shimURL(shim), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)})
 	if shim.Image != "" {
 		c.Containers = append(slices.DeleteFunc(slices.Clone(c.Containers), func(o corev1.Container) bool { return o.Name == ShimName }),
 			corev1.Container{Name: ShimName, Image: shim.Image, Args: shim.Args, SecurityContext: containerSecurity()})

@@ -51,7 +51,7 @@ var rooms = map[string][]string{
 	"migration/cutover":  {"migration/config", "migration/server", "durable"},
 	"migration/skew":     {},
 	"migration/survey":   {"migration/server", "migration/skew"},
-	"migration/target":   {"migration/config", "migration/skew", "migration/volume"},
+	"migration/target":   {"api", "migration/config", "migration/skew", "migration/volume"},
 	"migration/transfer": {"certs", "migration/block", "migration/server", "durable"},
 	"migration/volume":   {},
 	"plane":              {"bundle", "certs", "charts", "durable"},
