@@ -43,8 +43,10 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`(?m)^\d\d-\d\d \d\d:\d\d:\d\d`), "MM-DD hh:mm:ss"},
+	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d `), "hh:mm:ss "},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`(shop-check-|shop-scale-)[a-z0-9]{5}\b`), "${1}XXXXX"},
+	{regexp.MustCompile(`("(?:ssh-privatekey|tls\.key)":)"[^"]*"`), `$1"SECRET"`},
 	{regexp.MustCompile(`(?m) +$`), ""},
 }
 
@@ -58,6 +60,9 @@ func (tr transcript) test(t *testing.T) {
 	}
 	t.Chdir(t.TempDir())
 	for name, text := range tr.files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
