@@ -224,7 +224,7 @@ func (x *Operator) arguments() {
 // sections carries the other parts of the configuration.
 func (x *Operator) sections() {
 	s, c := &x.after.Spec, &x.after.Spec.CommonPrometheusFields
-	if x.Stage == Bridge {
+	if x.Stage == Bridge || x.Stage == Verify {
 		if s.Alerting != nil || s.AdditionalAlertManagerConfigs != nil || len(c.RemoteWrite) > 0 {
 			x.changed("alerting-off", "spec.alerting, spec.additionalAlertManagerConfigs, spec.remoteWrite", "taken out; the undo patch has them", "until the cutover the source alone alerts and writes")
 		}
@@ -250,11 +250,19 @@ func (x *Operator) sections() {
 // readPastOf leads questions about the past to the shim.
 func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.CommonPrometheusFields) {
 	s.RemoteRead = slices.DeleteFunc(slices.Clone(s.RemoteRead), func(r monitoringv1.RemoteReadSpec) bool { return r.Name == ShimName })
-	if x.Stage == Final {
+	if !x.Stage.bridged() {
 		return
 	}
 	shim := x.o.Migration.Spec.Target.StatefulSet.Shim
-	s.RemoteRead = append(s.RemoteRead, monitoringv1.RemoteReadSpec{URL: shimURL(shim), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)})
+	read := monitoringv1.RemoteReadSpec{URL: shimURL(shim), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)}
+	if name := x.o.ShimSecret; name != "" {
+		key := func(key string) *corev1.SecretKeySelector {
+			return &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}
+		}
+		read.TLSConfig = &monitoringv1.TLSConfig{SafeTLSConfig: monitoringv1.SafeTLSConfig{CA: monitoringv1.SecretOrConfigMap{Secret: key("ca.crt")},
+			Cert: monitoringv1.SecretOrConfigMap{Secret: key("tls.crt")}, KeySecret: key("tls.key"), ServerName: ptr.To(shimServerName)}}
+	}
+	s.RemoteRead = append(s.RemoteRead, read)
 	if shim.Image != "" {
 		c.Containers = append(slices.DeleteFunc(slices.Clone(c.Containers), func(o corev1.Container) bool { return o.Name == ShimName }),
 			corev1.Container{Name: ShimName, Image: shim.Image, Args: shim.Args, SecurityContext: containerSecurity()})

@@ -118,6 +118,7 @@ type PrometheusMigrationSpec struct {
 }
 
 // Transfer limits the copy.
+// +kubebuilder:validation:MinProperties=1
 type Transfer struct {
 	// maxBytesPerSecond is the ceiling, such as 200Mi; below it the source's own pain decides. Default: none.
 	// +optional
@@ -131,6 +132,7 @@ type Transfer struct {
 }
 
 // Coverage says what the target need not scrape.
+// +kubebuilder:validation:MinProperties=1
 type Coverage struct {
 	// except are jobs that the cluster cannot reach and that may stay behind: their data ends with the source.
 	// +optional
@@ -152,6 +154,7 @@ const (
 )
 
 // Cutover says when and how users come to the target.
+// +kubebuilder:validation:MinProperties=1
 type Cutover struct {
 	// window is the time of day in which the cutover may begin. Unset: any time.
 	// +optional
@@ -226,6 +229,7 @@ const (
 )
 
 // Gates say where a person is waited for.
+// +kubebuilder:validation:MinProperties=1
 type Gates struct {
 	// cutover waits for Cutover in spec.approved. Default Manual.
 	// +optional

@@ -131,6 +131,7 @@ type SourceFacts struct {
 }
 
 // BlockCounts counts blocks.
+// +kubebuilder:validation:MinProperties=1
 type BlockCounts struct {
 	// total is how many blocks of the source are brought.
 	// +optional
@@ -156,6 +157,7 @@ type BlockCounts struct {
 }
 
 // TransferStatus is how the copy goes.
+// +kubebuilder:validation:MinProperties=1
 type TransferStatus struct {
 	// bytesDone is how much has landed.
 	// +optional
@@ -210,7 +212,7 @@ type Proof struct {
 	Seed *int64 `json:"seed,omitempty"`
 	// at is when it ended.
 	// +required
-	At metav1.Time `json:"at,omitzero"`
+	At *metav1.Time `json:"at,omitempty"`
 	// afterRestart says whether the target was restarted between the first proof and this one: Done counts for the cutover.
 	// +optional
 	AfterRestart AfterRestart `json:"afterRestart,omitempty"`
@@ -227,6 +229,7 @@ const (
 )
 
 // EndpointStatus is where users are led.
+// +kubebuilder:validation:MinProperties=1
 type EndpointStatus struct {
 	// wanted is the server that users are to reach. Written by the controller of migrations.
 	// +optional

@@ -7,6 +7,7 @@ import (
 
 // Target is the new server: one of the two.
 // +kubebuilder:validation:XValidation:rule="has(self.statefulSet) != has(self.prometheus)",message="name either statefulSet or prometheus"
+// +kubebuilder:validation:MinProperties=1
 type Target struct {
 	// kubeconfigSecretName names a Secret in the migration's namespace with a kubeconfig of the target's cluster, as key value or
 	// kubeconfig. The target stands in the namespace of the same name there. Default: the cluster that the migration lives in.
