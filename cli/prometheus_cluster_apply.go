@@ -44,7 +44,7 @@ func withClusterMigrate(cmd *cobra.Command) *cobra.Command {
 	o := &migrationApply{}
 	cmd = withCluster(cmd, clusterForm{
 		use:  "migrate -f FILE | NAME --retry | --source FROM --source-server URL --target-data DIR --target URL --state DIR",
-		conn: &o.conn, shared: []string{"output", "dry-run", "credentials"}, run: o.run,
+		conn: &o.conn, shared: []string{"output", "dry-run", "credentials", "ssh-key"}, run: o.run,
 		chosen: func(cmd *cobra.Command, args []string) bool { return len(args) > 0 || cmd.Flags().Changed("filename") },
 		long: `Move a running Prometheus into a cluster: write the PrometheusMigration of FILE there, and what it needs from files: the old server's folder of
 configuration, the certificates of its agent, or the key for its host. They become Secrets beside it, which the migration then names. The operator does the rest;
@@ -55,11 +55,9 @@ slipway prometheus status NAME --watch follows it. Applied again with another FI
 		f.StringVarP(&o.file, "filename", "f", "", "file with one PrometheusMigration; - reads standard input")
 		f.StringVar(&o.sourceConfig, "source-config", "", "copy of the folder with the old server's configuration, rule files beside it: becomes a Secret")
 		f.BoolVar(&o.retry, "retry", false, "with NAME: try again now what stopped, when what it told of is mended")
-		f.StringVar(&o.keyFile, "ssh-key", "", "private key for spec.source.host: becomes a Secret")
 	})
 	_ = cmd.MarkFlagFilename("filename", "yaml", "yml", "json")
 	_ = cmd.MarkFlagDirname("source-config")
-	_ = cmd.MarkFlagFilename("ssh-key")
 	return cmd
 }
 
@@ -73,7 +71,7 @@ func (o *migrationApply) run(cmd *cobra.Command, args []string) error {
 		return &usageError{fmt.Errorf("name the file that holds migration %s with -f, or say --retry", args[0])}
 	}
 	f := cmd.Flags()
-	o.agent = f.Lookup("credentials").Value.String()
+	o.agent, o.keyFile = f.Lookup("credentials").Value.String(), f.Lookup("ssh-key").Value.String()
 	dryRun, format := f.Lookup("dry-run").Value.String() == "true", f.Lookup("output").Value.String()
 	m, err := migrationFromFile(o.file, cmd.InOrStdin(), args, o.conn.namespace)
 	if err != nil {

@@ -229,7 +229,10 @@ func proofWords(p *v1alpha1.Proof) string {
 	if p == nil {
 		return ""
 	}
-	text := fmt.Sprintf("%s at %s", p.Verdict, p.At.UTC().Format("2006-01-02T15:04:05Z"))
+	text := p.Verdict
+	if p.At != nil {
+		text += " at " + p.At.UTC().Format("2006-01-02T15:04:05Z")
+	}
 	switch p.AfterRestart {
 	case v1alpha1.AfterRestartDone:
 		text += ", after a restart of the new server"

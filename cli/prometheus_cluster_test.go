@@ -66,7 +66,7 @@ func at(name string, phase v1alpha1.Phase, change func(m *v1alpha1.PrometheusMig
 }
 
 func proved(m *v1alpha1.PrometheusMigration) {
-	m.Status.Proof = &v1alpha1.Proof{Verdict: "proved", Summary: "The target holds what the source holds", At: metav1.NewTime(time.Date(2026, 11, 22, 21, 0, 0, 0, time.UTC)), AfterRestart: v1alpha1.AfterRestartDone}
+	m.Status.Proof = &v1alpha1.Proof{Verdict: "proved", Summary: "The target holds what the source holds", At: ptr.To(metav1.NewTime(time.Date(2026, 11, 22, 21, 0, 0, 0, time.UTC))), AfterRestart: v1alpha1.AfterRestartDone}
 }
 
 func migrations() []client.Object {

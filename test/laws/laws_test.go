@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"bundle":             {"durable", "image"},
 	"image":              {},
 	"lab":                {"durable"},
+	"migration":          {"api", "kube", "migration"},
 	"migration/agent":    {"migration/transfer", "ssh"},
 	"migration/block":    {},
 	"migration/config":   {},
