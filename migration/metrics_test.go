@@ -30,7 +30,7 @@ func registered(t *testing.T) *prometheus.Registry {
 	m := &v1alpha1.PrometheusMigration{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "ecs"}}
 	m.Status = v1alpha1.PrometheusMigrationStatus{
 		Phase: v1alpha1.PhaseStage, PhaseSince: ptr.To(metav1.Unix(1_800_000_000, 0)),
-		Conditions:    []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}, {Type: v1alpha1.ConditionSpecValid, Status: metav1.ConditionTrue}},
+		Conditions:    []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Running"}, {Type: v1alpha1.ConditionSpecValid, Status: metav1.ConditionTrue, Reason: "Passed"}},
 		Stop:          &v1alpha1.Stop{Rule: "not_proved", Text: "samples differ"},
 		NeedsApproval: []v1alpha1.Approval{v1alpha1.ApprovalCutover},
 		Endpoint:      &v1alpha1.EndpointStatus{Wanted: v1alpha1.SideTarget, LeadsTo: v1alpha1.SideSource},
@@ -40,7 +40,7 @@ func registered(t *testing.T) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(m).Build()
 	for range 2 { // the second manager of a process
-		if err := Count(registry, reader); err != nil {
+		if err := count(registry, reader); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -50,22 +50,21 @@ func registered(t *testing.T) *prometheus.Registry {
 func TestMetricsTellOfMigrations(t *testing.T) {
 	var want strings.Builder
 	for _, x := range []struct{ name, help, rest string }{
-		{"blocks", "Blocks of the old server: total, staged, verified, installed.", `state="staged"} 12|state="total"} 31`},
-		{"condition", "1 when the condition of the migration is True, else 0.", `condition="Ready"} 0|condition="SpecValid"} 1`},
-		{"phase", "1 for the phase of the migration.", `phase="Stage"} 1`},
-		{"phase_since_seconds", "When the phase began, in seconds since 1970.", `} 1.8e+09`},
-		{"served_by_source", "1 while users are led to the old server although the cutover is done, else 0.", `} 1`},
-		{"stopped", "1 while the migration cannot go on by itself, by the rule that stopped it.", `rule="not_proved"} 1`},
-		{"transfer_bytes", "Bytes of the blocks: total, done.", `state="done"} 300|state="total"} 800`},
-		{"transfer_bytes_per_second", "How fast blocks travel now.", `} 5`},
+		{"blocks", "Blocks of the source: total, staged, installed, verified.", `state="staged"} 12|state="total"} 31`},
+		{"condition", "1 when the condition is True, 0 when it is Unknown, -1 when it is False.", `condition="Ready",reason="Running"} -1|condition="SpecValid",reason="Passed"} 1`},
+		{"endpoint_leads_to", "1 for the server that users reach now; wanted says whether it is the one that they are to reach.", `side="Source",wanted="false"} 1`},
+		{"needs_approval", "1 for each word of a person that the migration waits for.", `approval="Cutover"} 1`},
+		{"phase", "1 for the phase that the migration is in.", `phase="Stage"} 1`},
+		{"phase_since_timestamp_seconds", "When the phase began.", `} 1.8e+09`},
+		{"stopped", "1 while a named rule stops the migration.", `rule="not_proved"} 1`},
+		{"transfer_bytes", "Bytes that travel: done, total, and per second.", `state="done"} 300|state="per_second"} 5|state="total"} 800`},
 		{"transfer_limited", "1 for what slows the copy now.", `by="SourceQueryLatency"} 1`},
-		{"waits_for_approval", "1 while a person has to approve this.", `approval="Cutover"} 1`},
 	} {
 		name := "slipway_migration_" + x.name
 		fmt.Fprintf(&want, "# HELP %s %s\n# TYPE %s gauge\n", name, x.help, name)
 		for _, rest := range strings.Split(x.rest, "|") {
 			before, after, _ := strings.Cut(rest, "}")
-			labels := slices.DeleteFunc([]string{before, `name="ecs"`, `namespace="monitoring"`}, func(s string) bool { return s == "" })
+			labels := slices.DeleteFunc(append(strings.Split(before, ","), `name="ecs"`, `namespace="monitoring"`), func(s string) bool { return s == "" })
 			slices.Sort(labels)
 			fmt.Fprintf(&want, "%s{%s}%s\n", name, strings.Join(labels, ","), after)
 		}
@@ -146,16 +145,16 @@ slipway_migration_phase{namespace="m",name="c",phase="Observe"} 1x100
 slipway_migration_transfer_bytes{namespace="m",name="c",state="done"} 300x100
 slipway_migration_transfer_bytes{namespace="m",name="c",state="total"} 800x100`},
 		"SlipwayMigrationStandsStill": {`slipway_migration_phase{namespace="m",name="a",phase="Seam"} 1x100
-slipway_migration_phase_since_seconds{namespace="m",name="a"} -30000x100`, stage + `slipway_migration_phase_since_seconds{namespace="m",name="a"} -30000x100
+slipway_migration_phase_since_timestamp_seconds{namespace="m",name="a"} -30000x100`, stage + `slipway_migration_phase_since_timestamp_seconds{namespace="m",name="a"} -30000x100
 slipway_migration_phase{namespace="m",name="b",phase="Seam"} 1x100
-slipway_migration_phase_since_seconds{namespace="m",name="b"} -3000x100`},
+slipway_migration_phase_since_timestamp_seconds{namespace="m",name="b"} -3000x100`},
 		"SlipwayMigrationThrottled": {`slipway_migration_transfer_limited{namespace="m",name="a",by="SourceQueryLatency"} 1x100`,
 			`slipway_migration_transfer_limited{namespace="m",name="a",by="Ceiling"} 1x100`},
-		"SlipwayMigrationServedBySource": {`slipway_migration_served_by_source{namespace="m",name="a"} 1x100`, `slipway_migration_served_by_source{namespace="m",name="a"} 0x100`},
-		"SlipwayMigrationBothServersSend": {`slipway_migration_waits_for_approval{namespace="m",name="a",approval="SourceAlertingOff"} 1x100`,
-			`slipway_migration_waits_for_approval{namespace="m",name="a",approval="Cutover"} 1x100`},
-		"SlipwayMigrationWaitsForApproval": {`slipway_migration_waits_for_approval{namespace="m",name="a",approval="Finalize"} 1x100`,
-			`slipway_migration_waits_for_approval{namespace="m",name="a",approval="SourceAlertingOff"} 1x100`},
+		"SlipwayMigrationServedBySource": {`slipway_migration_endpoint_leads_to{namespace="m",name="a",side="Source",wanted="false"} 1x100`, `slipway_migration_endpoint_leads_to{namespace="m",name="a",side="Source",wanted="true"} 1x100`},
+		"SlipwayMigrationBothServersSend": {`slipway_migration_needs_approval{namespace="m",name="a",approval="SourceAlertingOff"} 1x100`,
+			`slipway_migration_needs_approval{namespace="m",name="a",approval="Cutover"} 1x100`},
+		"SlipwayMigrationWaitsForApproval": {`slipway_migration_needs_approval{namespace="m",name="a",approval="Finalize"} 1x100`,
+			`slipway_migration_needs_approval{namespace="m",name="a",approval="SourceAlertingOff"} 1x100`},
 	}
 	for _, rule := range alerts(t) {
 		test, known := tests[rule.Alert]

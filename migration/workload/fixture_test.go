@@ -48,7 +48,8 @@ func planned(t testing.TB, o Options) []client.Object {
 	}
 	d, s, err := w.Shim()
 	add(err, d, s)
-	for _, job := range []func() (*batchv1.Job, error){w.Rehearse, w.Preflight, w.Move, w.Cutover, w.Rollback, w.Finalize} {
+	proof := func() (*batchv1.Job, error) { return w.Proof(time.UnixMilli(1_790_000_000_123)) }
+	for _, job := range []func() (*batchv1.Job, error){w.Rehearse, w.Preflight, w.Move, proof, w.Cutover, w.Rollback, w.Finalize} {
 		j, err := job()
 		add(err, j)
 	}

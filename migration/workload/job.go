@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -127,6 +128,17 @@ func (s *Source) from() ([]string, mount, error) {
 
 func (h *Host) address() string {
 	return net.JoinHostPort(h.Address, strconv.Itoa(int(cmp.Or(h.Port, 22))))
+}
+
+// Proof compares both servers once more, such as after a restart of the target; its report is one object of JSON. The seam is S', the zero time
+// where it is not known.
+func (w *Workload) Proof(seam time.Time) (*batchv1.Job, error) {
+	args := []string{"prometheus", "proof", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("output", "json"), "--quiet"}
+	args = slices.Concat(args, each("left-behind", w.o.Except), number("samples", int64(w.o.Transfer.Samples)))
+	if !seam.IsZero() {
+		args = append(args, flag("seam", seam.UTC().Format(time.RFC3339Nano)))
+	}
+	return w.job(RoleProof, pod{args: args})
 }
 
 // Cutover lets people look at the target.
