@@ -24,6 +24,7 @@ func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
 	add(spec.Tools.Image == "", "spec.tools.image", "it is missing; slipway image build makes it")
 	add(spec.Target.Prometheus != nil, "spec.target.prometheus", "the operator moves into a StatefulSet of its own alone; for a Prometheus of Prometheus Operator, "+
 		"take slipway prometheus target manifests and slipway prometheus migrate")
+	add(spec.Seed != "" && spec.Seed != v1alpha1.SeedNetwork, "spec.seed", "%s is not known to the operator, which brings every block over the network; slipway prometheus migrate --seed finds those that are there", spec.Seed)
 	validateSource(&spec.Source, add)
 	if w := spec.Cutover.Window; w != nil {
 		_, _, err := Window(w, time.Unix(0, 0))
