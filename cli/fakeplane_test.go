@@ -38,11 +38,14 @@ type fakePlane struct {
 	// writes are the requests that change something, in words; next ends the next request.
 	writes []string
 	next   error
+	// logs are those of pods, by their names.
+	logs map[string]string
 }
 
 // served are the kinds by the names of their resources.
 var served = map[string]schema.GroupVersionKind{
 	"configmaps":         corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+	"pods":               corev1.SchemeGroupVersion.WithKind("Pod"),
 	"secrets":            corev1.SchemeGroupVersion.WithKind("Secret"),
 	"events":             corev1.SchemeGroupVersion.WithKind("Event"),
 	"namespaces":         corev1.SchemeGroupVersion.WithKind("Namespace"),
@@ -159,6 +162,10 @@ func (p *fakePlane) answer(w http.ResponseWriter, r *http.Request) (any, error) 
 	}
 	if len(parts) == 1 && r.Method == http.MethodGet {
 		return p.list(w, r, gvk, namespace)
+	}
+	if len(parts) == 3 && parts[2] == "log" {
+		_, err := fmt.Fprint(w, p.logs[parts[1]])
+		return nil, err
 	}
 	obj, err := p.object(gvk, namespace)
 	if err != nil {

@@ -28,6 +28,9 @@ type clusterForm struct {
 	run    func(cmd *cobra.Command, args []string) error
 }
 
+// fromHostToHost is the annotation of a command that was run in its form without a cluster.
+const fromHostToHost = "slipway.dev/from-host-to-host"
+
 // withCluster gives a command its form for clusters: flags by own, and the old form where that is not meant.
 func withCluster(cmd *cobra.Command, form clusterForm, own func(f *pflag.FlagSet)) *cobra.Command {
 	host := cmd.RunE
@@ -57,6 +60,10 @@ func withCluster(cmd *cobra.Command, form clusterForm, own func(f *pflag.FlagSet
 			if err := refuseFlags(cmd, "goes with a migration in a cluster, which is to be named", without(ours, before)...); err != nil {
 				return err
 			}
+			if cmd.Annotations == nil {
+				cmd.Annotations = map[string]string{}
+			}
+			cmd.Annotations[fromHostToHost] = "true"
 			return host(cmd, args)
 		}
 		if err := refuseFlags(cmd, "has no effect on a migration in a cluster, whose spec says everything", without(before, ours)...); err != nil {

@@ -172,3 +172,60 @@ func TestPrometheusClusterApply(t *testing.T) {
 		},
 	}.test(t)
 }
+
+// jobPod is the pod of a job of ecs-metrics.
+func jobPod(name, role string, age time.Duration) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: named(name, age)}
+	p.Namespace, p.Labels = "monitoring", map[string]string{v1alpha1.NameLabel: "ecs-metrics", v1alpha1.RoleLabel: role}
+	return p
+}
+
+// TestPrometheusClusterReports is a golden file of the reports that the pods of a migration left in their logs.
+func TestPrometheusClusterReports(t *testing.T) {
+	const equal = `{"verdict":"proved","summary":"The target holds what the source holds, as far as was looked: samples.","seed":7,"checks":[{"name":"samples","verdict":"proved","summary":"200 pairs are equal","seconds":1}],"notChecked":[{"what":"every sample","why":"they are drawn"}]}`
+	transcript{
+		golden: "prometheus_cluster_reports", objects: func() []client.Object {
+			away := at("away", v1alpha1.PhaseVerify, nil)
+			away.Spec.Target.KubeconfigSecretName = "none"
+			return append(migrations(), away, jobPod("ecs-metrics-preflight-a", "preflight", time.Hour), jobPod("ecs-metrics-preflight-b", "preflight", time.Minute), jobPod("ecs-metrics-proof-a", "proof", time.Minute))
+		},
+		logs: map[string]string{
+			"ecs-metrics-preflight-a": `{"verdict":"Fine","findings":[]}`,
+			"ecs-metrics-preflight-b": "Waiting: 0 of 1 targets are equal\n" + `{
+  "verdict": "Refused",
+  "findings": [{"rule": "coverage_is_equal", "verdict": "Refused", "says": "1 of 4 targets are equal", "fix": "open the ways that are listed"}],
+  "coverage": {"verdict": "Different", "jobs": [{"job": "node", "source": 4, "target": 4, "equal": 1}]}
+}
+slipway: moving a to b: 1 of 20 rules stand in the way
+`,
+			"ecs-metrics-proof-a": "Checking samples\n{\"half\": \n" + equal + "\n",
+		},
+		steps: []step{
+			{name: "shows the last preflight", line: "prometheus preflight ecs-metrics -n monitoring"},
+			{name: "shows it whole", line: "prometheus preflight ecs-metrics -n monitoring -o yaml"},
+			{name: "shows the last proof, and writes its page", line: "prometheus proof ecs-metrics -n monitoring --report proof.html"},
+			{name: "finds no pod yet", line: "prometheus proof final -n monitoring"},
+			{name: "finds no way to the target's cluster", line: "prometheus proof away -n monitoring"},
+			{name: "takes no other flags", line: "prometheus proof ecs-metrics -n monitoring --samples 3"},
+		},
+	}.test(t)
+}
+
+func TestLastObjectTakesWhatIsWhole(t *testing.T) {
+	tests := map[string]struct{ log, want string }{
+		"nothing":                          {"", ""},
+		"words alone":                      {"Checking\nmore\n", ""},
+		"one of several lines":             {"x\n{\n \"a\": 1\n}\ny\n", "{\n \"a\": 1\n}"},
+		"the last one":                     {"{\"a\":1}\n{\"a\":2}\n", `{"a":2}`},
+		"the one before a line cut short":  {"{\"a\":1}\n{\"a\":", `{"a":1}`},
+		"none that does not begin a line":  {"see {\"a\":1}\n", ""},
+		"one behind something like a line": {"{oops\n{\"a\":1}\n", `{"a":1}`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := string(lastObject([]byte(test.log))); got != test.want {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}

@@ -34,6 +34,7 @@ type transcript struct {
 	// files stand in the working directory; objects in the management cluster, made anew for each step.
 	files   map[string]string
 	objects func() []client.Object
+	logs    map[string]string // of pods
 	steps   []step
 }
 
@@ -82,6 +83,7 @@ func (tr transcript) run(t *testing.T, s step) string {
 		objects = tr.objects()
 	}
 	plane := newFakePlane(t, objects...)
+	plane.logs = tr.logs
 	if s.next != nil {
 		plane.NextErr(s.next)
 	}
