@@ -28,8 +28,8 @@ func (p *Plan) judge(v *corev1.PersistentVolume) []Finding {
 	spec := p.o.Migration.Spec.Target.StatefulSet
 	namespace, claim := p.o.Migration.Namespace, spec.Name+"-data"
 	var all []Finding
-	add := func(rule string, verdict Verdict, says, fix string) {
-		all = append(all, Finding{rule, verdict, "PersistentVolume " + v.Name, says, fix})
+	add := func(name string, verdict Verdict, says, fix string) {
+		all = append(all, Finding{Rule: name, Verdict: verdict, Where: "PersistentVolume " + v.Name, Says: says, Fix: fix})
 	}
 	ref, ours := v.Spec.ClaimRef, false
 	if ref != nil {
@@ -62,8 +62,8 @@ func (p *Plan) judge(v *corev1.PersistentVolume) []Finding {
 // keeping looks at whether the volume can hold data of Prometheus, and keeps it.
 func keeping(v *corev1.PersistentVolume) []Finding {
 	var all []Finding
-	add := func(rule string, verdict Verdict, says, fix string) {
-		all = append(all, Finding{rule, verdict, "PersistentVolume " + v.Name, says, fix})
+	add := func(name string, verdict Verdict, says, fix string) {
+		all = append(all, Finding{Rule: name, Verdict: verdict, Where: "PersistentVolume " + v.Name, Says: says, Fix: fix})
 	}
 	if v.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
 		add(RuleVolume, Look, fmt.Sprintf("its reclaim policy is %s: deleting the claim deletes the data", v.Spec.PersistentVolumeReclaimPolicy),

@@ -4,19 +4,24 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/slipway-dev/slipway/migration/rule"
 )
 
-// Verdict says what a finding means for a server on this volume.
-type Verdict string
+// Verdict and Finding are those of all checks.
+type (
+	Verdict = rule.Verdict
+	Finding = rule.Finding
+)
 
 // Verdicts, the worst last.
 const (
-	Fine       Verdict = "Fine"
-	Warns      Verdict = "Warns"
-	Overridden Verdict = "Overridden"
+	Fine       = rule.Fine
+	Warns      = rule.Warns
+	Overridden = rule.Overridden
 	// Unknown is what could not be tried, because something before it failed.
-	Unknown Verdict = "Unknown"
-	Refused Verdict = "Refused"
+	Unknown = rule.Unknown
+	Refused = rule.Refused
 )
 
 // Names of the rules. One that refuses can be overridden by its name.
@@ -55,16 +60,6 @@ type Need struct {
 // (https://prometheus.io/docs/prometheus/latest/storage/#right-sizing-retention-size).
 func (n Need) Total() int64 { return (n.Bytes + n.LargestBlockBytes + n.HeadBytes) / 10 * 12 }
 
-// Finding is the judgement of one rule.
-type Finding struct {
-	Rule    string  `json:"rule"`
-	Verdict Verdict `json:"verdict"`
-	// Says holds what was seen, with its numbers.
-	Says string `json:"says"`
-	// Fix is what to do; empty when nothing is.
-	Fix string `json:"fix,omitempty"`
-}
-
 // Bounds of the numbers: below them a server works but people wait.
 const (
 	slowSync       = 100_000   // µs, p99
@@ -97,16 +92,7 @@ func Judge(r *Report, need Need, override []string) []Finding {
 }
 
 // Worst is the worst verdict of all.
-func Worst(findings []Finding) Verdict {
-	order := []Verdict{Fine, Warns, Overridden, Unknown, Refused}
-	worst := Fine
-	for _, f := range findings {
-		if slices.Index(order, f.Verdict) > slices.Index(order, worst) {
-			worst = f.Verdict
-		}
-	}
-	return worst
-}
+func Worst(findings []Finding) Verdict { return rule.Worst(findings) }
 
 // remote are file systems on another machine; Prometheus supports none of them.
 func remote(fsType string) bool {
@@ -142,14 +128,14 @@ func durable(r *Report) Finding {
 	f := Finding{Rule: RuleDurableFileSystem, Verdict: Fine, Says: r.FileSystem.Type + " outlives the server"}
 	switch r.FileSystem.Type {
 	case "tmpfs", "ramfs":
-		f = Finding{f.Rule, Refused, r.FileSystem.Type + " is memory: it is empty after a reboot", "use a volume that lies on a disk"}
+		f = Finding{Rule: f.Rule, Verdict: Refused, Says: r.FileSystem.Type + " is memory: it is empty after a reboot", Fix: "use a volume that lies on a disk"}
 	case "overlay", "aufs":
-		f = Finding{f.Rule, Refused, r.FileSystem.Type + " is the layer of a container: it goes with the container", "mount a volume at this directory"}
+		f = Finding{Rule: f.Rule, Verdict: Refused, Says: r.FileSystem.Type + " is the layer of a container: it goes with the container", Fix: "mount a volume at this directory"}
 	}
 	return f
 }
 
-func able(r *Report, rule, fix string, names ...string) Finding {
+func able(r *Report, name, fix string, names ...string) Finding {
 	who := fmt.Sprintf("as uid %d, gid %d, groups %v", r.UID, r.GID, r.Groups)
 	var cannot []string
 	for _, a := range r.Abilities {
@@ -159,11 +145,11 @@ func able(r *Report, rule, fix string, names ...string) Finding {
 	}
 	switch {
 	case len(cannot) > 0:
-		return Finding{rule, Refused, strings.Join(cannot, "; ") + " " + who, fix}
+		return Finding{Rule: name, Verdict: Refused, Says: strings.Join(cannot, "; ") + " " + who, Fix: fix}
 	case !slices.ContainsFunc(names, func(n string) bool { return !r.Able(n) }):
-		return Finding{Rule: rule, Verdict: Fine, Says: strings.Join(names, ", ") + " " + who}
+		return Finding{Rule: name, Verdict: Fine, Says: strings.Join(names, ", ") + " " + who}
 	}
-	return Finding{Rule: rule, Verdict: Unknown, Says: "could not be tried " + who}
+	return Finding{Rule: name, Verdict: Unknown, Says: "could not be tried " + who}
 }
 
 func capacity(r *Report, need Need) Finding {
