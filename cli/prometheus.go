@@ -26,6 +26,7 @@ func NewPrometheusCommand() *cobra.Command {
 		newPrometheusPreflightCommand(),
 		newPrometheusProofCommand(),
 		newPrometheusPullCommand(),
+		newPrometheusRehearseCommand(),
 		newPrometheusRollbackCommand(),
 		newPrometheusScrubCommand(),
 		newPrometheusShimCommand(),

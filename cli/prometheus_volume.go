@@ -49,6 +49,15 @@ Exit codes: 0 nothing speaks against the volume but warnings, 1 a rule refuses i
 			return o.run(cmd, args[0])
 		},
 	}
+	o.addFlags(cmd, volume.Rules())
+	f := cmd.Flags()
+	f.BoolVar(&o.measureOnly, "measure-only", false, "print what was measured, as JSON")
+	_ = f.MarkHidden("measure-only")
+	return cmd
+}
+
+// addFlags adds the flags that say who measures, how much is needed, and which of the rules may pass.
+func (o *volumeOptions) addFlags(cmd *cobra.Command, rules []string) {
 	outputFlag(cmd, &o.output, "json", "yaml")
 	f := cmd.Flags()
 	f.StringVar(&o.need, "need", "0", "bytes of all blocks that will lie there, such as 800Gi")
@@ -60,14 +69,12 @@ Exit codes: 0 nothing speaks against the volume but warnings, 1 a rule refuses i
 	f.IntSliceVar(&o.groups, "groups", nil, "further groups (with --uid), such as the fsGroup of a pod")
 	f.StringSliceVar(&o.override, "override", nil, "rules that do not refuse, by name")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
-	f.BoolVar(&o.measureOnly, "measure-only", false, "print what was measured, as JSON")
-	_ = f.MarkHidden("measure-only")
-	_ = cmd.RegisterFlagCompletionFunc("override", cobra.FixedCompletions(volume.Rules(), cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	// It fails for a flag that does not exist only.
+	_ = cmd.RegisterFlagCompletionFunc("override", cobra.FixedCompletions(rules, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *volumeOptions) run(cmd *cobra.Command, dir string) error {
-	need, size, err := o.parse()
+	need, size, err := o.parse(volume.Rules())
 	if err != nil {
 		return err
 	}
@@ -85,13 +92,13 @@ func (o *volumeOptions) run(cmd *cobra.Command, dir string) error {
 	if err := o.print(cmd.OutOrStdout(), report, findings); err != nil {
 		return err
 	}
-	if worst := volume.Worst(findings); worst == volume.Refused || worst == volume.Unknown {
+	if volume.Worst(findings).Stops() {
 		return fmt.Errorf("looking at %s: a server cannot live there; --override NAME lets a rule pass", dir)
 	}
 	return nil
 }
 
-func (o *volumeOptions) parse() (volume.Need, int64, error) {
+func (o *volumeOptions) parse(rules []string) (volume.Need, int64, error) {
 	var n volume.Need
 	var file int64
 	for _, f := range []struct {
@@ -108,8 +115,8 @@ func (o *volumeOptions) parse() (volume.Need, int64, error) {
 		*f.to = v
 	}
 	for _, name := range o.override {
-		if !slices.Contains(volume.Rules(), name) {
-			return n, 0, &usageError{fmt.Errorf("--override %s: there is no such rule; choose from %s", name, strings.Join(volume.Rules(), ", "))}
+		if !slices.Contains(rules, name) {
+			return n, 0, &usageError{fmt.Errorf("--override %s: there is no such rule; choose from %s", name, strings.Join(rules, ", "))}
 		}
 	}
 	if o.uid < 0 && (o.gid >= 0 || len(o.groups) > 0) {
