@@ -86,6 +86,12 @@ const (
 	RuleOldTarget      = "target-version"
 	RuleVolumeReleased = "volume-released"
 	RuleVolume         = "volume"
+	RuleClaim          = "claim"
+	RuleClass          = "storage-class"
+	RuleOwnership      = "volume-ownership"
+	RulePodSecurity    = "pod-security"
+	RuleUIDRange       = "uid-range"
+	RuleNode           = "volume-node"
 )
 
 // Plan is what the new server is to be.
