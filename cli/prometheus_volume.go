@@ -27,6 +27,7 @@ type volumeOptions struct {
 	override                  []string
 	output                    string
 	quiet, measureOnly        bool
+	seeded                    bool
 }
 
 // newPrometheusVolumeCommand builds slipway prometheus volume.
@@ -64,6 +65,7 @@ func (o *volumeOptions) addFlags(cmd *cobra.Command, rules []string) {
 	f.StringVar(&o.largest, "largest-block", "0", "bytes of the largest block")
 	f.StringVar(&o.head, "head", "0", "bytes of the write-ahead log and of the head's chunks")
 	f.StringVar(&o.file, "file-size", "256Mi", "size of the file that is written and read")
+	f.BoolVar(&o.seeded, "seeded", false, "blocks that lie there already are the old server's: they count as free")
 	f.IntVar(&o.uid, "uid", -1, "measure as this user")
 	f.IntVar(&o.gid, "gid", -1, "measure as this group (with --uid; default: the same number)")
 	f.IntSliceVar(&o.groups, "groups", nil, "further groups (with --uid), such as the fsGroup of a pod")
@@ -132,7 +134,7 @@ func (o *volumeOptions) measure(cmd *cobra.Command, dir string, size int64) (*vo
 		progress = nil
 	}
 	if o.uid < 0 {
-		return volume.Measure(cmd.Context(), volume.Options{Dir: dir, FileBytes: size, Progress: progress})
+		return volume.Measure(cmd.Context(), volume.Options{Dir: dir, FileBytes: size, Seeded: o.seeded, Progress: progress})
 	}
 	return o.measureAs(cmd.Context(), dir, size)
 }
@@ -147,7 +149,7 @@ func (o *volumeOptions) measureAs(ctx context.Context, dir string, size int64) (
 	if gid < 0 {
 		gid = o.uid
 	}
-	child := exec.CommandContext(ctx, "/proc/self/exe", "prometheus", "volume", dir, "--measure-only", "--file-size", strconv.FormatInt(size, 10))
+	child := exec.CommandContext(ctx, "/proc/self/exe", "prometheus", "volume", dir, "--measure-only", "--file-size", strconv.FormatInt(size, 10), "--seeded="+strconv.FormatBool(o.seeded))
 	credential := &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(gid)} //nolint:gosec // checked by the kernel
 	for _, g := range o.groups {
 		credential.Groups = append(credential.Groups, uint32(g)) //nolint:gosec // checked by the kernel

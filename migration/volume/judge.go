@@ -73,22 +73,22 @@ const (
 func Judge(r *Report, need Need, override []string) []Finding {
 	findings := []Finding{
 		local(r), durable(r),
-		able(r, RuleWritableByServer, "give the directory to that user, or set fsGroup (Kubernetes), or mount it without read-only", MakeDirectory, WriteFile),
+		able(r, RuleWritableByServer, "give the directory to that user, or set fsGroup (Kubernetes), or mount it without read-only", MakeDirectory, WriteFile, UseWhatIsThere),
 		able(r, RuleDeletableByServer, "a server that can write but not delete fails at its first compaction and at retention", DeleteOpenFile, DeleteDirectory),
 		able(r, RuleRenameIsAtomic, "use a volume with a local file system: blocks and meta.json get their names by rename", RenameDirectory, ReplaceFile),
 		able(r, RuleSyncReachesDisk, "use a volume whose file system syncs files and directories", SyncFile, SyncDirectory),
 		able(r, RuleLocksAndMappings, "use a volume with a local file system: blocks are mapped into memory", LockFile, MapFile),
 		capacity(r, need), inodes(r),
 	}
-	if r.Measured {
+	switch {
+	case r.Measured:
 		findings = append(findings, syncLatency(r), randomReads(r), sequentialWrites(r))
-	}
-	for i := range findings {
-		if findings[i].Verdict == Refused && slices.Contains(override, findings[i].Rule) {
-			findings[i].Verdict = Overridden
+	case r.Failure != "":
+		for _, name := range []string{RuleSyncLatency, RuleRandomReads, RuleSequentialWrites} {
+			findings = append(findings, Finding{Rule: name, Verdict: Unknown, Says: "could not be measured: " + r.Failure})
 		}
 	}
-	return findings
+	return rule.Override(findings, override)
 }
 
 // Worst is the worst verdict of all.
@@ -154,13 +154,16 @@ func able(r *Report, name, fix string, names ...string) Finding {
 
 func capacity(r *Report, need Need) Finding {
 	f := Finding{Rule: RuleCapacity, Verdict: Fine}
-	free, total := r.FileSystem.FreeBytes, need.Total()
+	free, total := r.FileSystem.FreeBytes+r.PresentBytes, need.Total()
 	f.Says = fmt.Sprintf("%d MiB are free; the need was not said", free>>20)
 	if total == 0 {
 		return f
 	}
 	f.Says = fmt.Sprintf("%d MiB are free, %d MiB are needed: blocks %d, the largest of them written anew %d, head %d, and a fifth to spare",
 		free>>20, total>>20, need.Bytes>>20, need.LargestBlockBytes>>20, need.HeadBytes>>20)
+	if r.PresentBytes > 0 {
+		f.Says += fmt.Sprintf("; counted as free: %d MiB of the source's blocks that lie there already", r.PresentBytes>>20)
+	}
 	if free < total {
 		f.Verdict, f.Fix = Refused, fmt.Sprintf("make the volume larger by %d MiB, or shorten the retention", (total-free)>>20+1)
 	}
@@ -191,7 +194,8 @@ func syncLatency(r *Report) Finding {
 }
 
 func randomReads(r *Report) Finding {
-	f := Finding{Rule: RuleRandomReads, Verdict: Fine, Says: fmt.Sprintf("%d reads of 4 KiB: %d per second, p99 %s", r.RandomRead.Count, r.RandomReadsPerSecond, millis(r.RandomRead.P99))}
+	f := Finding{Rule: RuleRandomReads, Verdict: Fine, Says: fmt.Sprintf("%d reads of 4 KiB: %d per second, p99 %s; 16 at once: %d per second",
+		r.RandomRead.Count, r.RandomReadsPerSecond, millis(r.RandomRead.P99), r.ParallelReadsPerSecond)}
 	switch {
 	case r.ThroughCache:
 		f.Says += ", through the page cache: this file system knows no direct reads"
@@ -202,7 +206,8 @@ func randomReads(r *Report) Finding {
 }
 
 func sequentialWrites(r *Report) Finding {
-	f := Finding{Rule: RuleSequentialWrites, Verdict: Fine, Says: fmt.Sprintf("%d MiB/s written, %d MiB/s read", r.SequentialWriteBytesPerSecond>>20, r.SequentialReadBytesPerSecond>>20)}
+	f := Finding{Rule: RuleSequentialWrites, Verdict: Fine, Says: fmt.Sprintf("%d MiB/s written (around the page cache %d), %d MiB/s read; %d random writes of 4 KiB per second",
+		r.SequentialWriteBytesPerSecond>>20, r.DirectWriteBytesPerSecond>>20, r.SequentialReadBytesPerSecond>>20, r.RandomWritesPerSecond)}
 	if r.SequentialWriteBytesPerSecond < slowWrites {
 		f.Verdict, f.Fix = Warns, fmt.Sprintf("below %d MiB/s a compaction of a large block takes hours: use another class of volume", slowWrites>>20)
 	}
