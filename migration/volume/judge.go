@@ -49,11 +49,11 @@ func Rules() []string {
 // Need is what a server will ask of a volume; zero fields are not judged.
 type Need struct {
 	// Bytes of all blocks that will lie there.
-	Bytes int64
+	Bytes int64 `json:"bytes"`
 	// LargestBlockBytes is the largest block: a compaction writes it anew before it deletes the old ones.
-	LargestBlockBytes int64
+	LargestBlockBytes int64 `json:"largestBlockBytes"`
 	// HeadBytes is the write-ahead log and the chunks of the head at their largest.
-	HeadBytes int64
+	HeadBytes int64 `json:"headBytes"`
 }
 
 // Total is what must fit, with a fifth to spare: size retention above 80 % of a volume has no room for a compaction
