@@ -32,7 +32,7 @@ func (r *Report) measure(ctx context.Context, o Options, probe string) error {
 		{"random reads", func() error { return r.randomReads(ctx, file, size, o.Reads) }},
 		{"random reads, 16 at once", func() error { return r.parallelReads(ctx, file, size, o.Reads) }},
 		{"random writes", func() error { return r.randomWrites(ctx, file, size, o.Reads) }},
-		{"writes around the page cache", func() error { return r.directWrites(ctx, file, size) }},
+		{"writes around the page cache", func() error { return r.directWrites(ctx, filepath.Join(probe, "direct"), size) }},
 	}
 	for _, s := range steps {
 		o.Progress(s.what)
@@ -86,13 +86,13 @@ func writes(ctx context.Context, path string, size int64) (written, perSecond in
 
 // openUncached opens a file so that reads and writes ask the disk, or says that they cannot.
 func openUncached(path string, flag int) (f *os.File, cached bool, err error) {
-	if f, err = os.OpenFile(path, flag|unix.O_DIRECT, 0); err == nil {
+	if f, err = os.OpenFile(path, flag|unix.O_DIRECT, 0o600); err == nil {
 		return f, false, nil
 	}
 	if !errors.Is(err, unix.EINVAL) {
 		return nil, false, err
 	}
-	if f, err = os.OpenFile(path, flag, 0); err != nil {
+	if f, err = os.OpenFile(path, flag, 0o600); err != nil {
 		return nil, false, err
 	}
 	return f, true, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
@@ -204,9 +204,9 @@ func (r *Report) randomWrites(ctx context.Context, path string, size int64, coun
 	return err
 }
 
-// directWrites writes the file again, around the page cache where that is possible.
+// directWrites writes another file, around the page cache where that is possible: its blocks have to be found first, as those of a new one.
 func (r *Report) directWrites(ctx context.Context, path string, size int64) error {
-	f, _, err := openUncached(path, os.O_WRONLY)
+	f, _, err := openUncached(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
