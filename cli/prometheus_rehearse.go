@@ -51,7 +51,7 @@ With -o json the report is one line. A rule that refuses can be let pass by --ov
 Exit codes: 0 nothing stands in the way but warnings, 1 a rule refuses or could not be tried, 2 wrong usage, 130 interrupted.`,
 		Example: `  slipway prometheus rehearse /prometheus --source http://monitor:9090 -o json --quiet
   slipway prometheus rehearse /data/prometheus --uid 1000 --gid 1000 --groups 2000 --source http://monitor:9090 --reach agent=monitor:9797 --except snmp
-  slipway prometheus rehearse /prometheus --source http://monitor:9090 --endpoint http://metrics:9090 --from-host ssh://ops@grafana --ssh-key ./key --ssh-host-key ./grafana.pub
+  slipway prometheus rehearse /prometheus --source http://monitor:9090 --endpoint http://metrics:9090 --from-host ssh://ops@grafana --ssh-key ./key --known-hosts ./hosts
   slipway prometheus rehearse /prometheus --source http://monitor:9090 -- --config.file=/etc/prometheus/prometheus.yml --storage.tsdb.retention.time=180d`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			before := len(args)

@@ -45,7 +45,7 @@ func TestPrometheusRehearseSaysWhatIsWrongWithItsFlags(t *testing.T) {
 		{"a version that is none", []string{"/data", "--to", "new"}, "--to"},
 		{"a way without a port", []string{"/data", "--reach", "agent=monitor"}, "--reach agent=monitor: want [NAME=]HOST:PORT"},
 		{"a host without an address to reach", []string{"/data", "--from-host", "ssh://a@b"}, "--from-host needs --endpoint"},
-		{"a host without a key", []string{"/data", "--endpoint", "http://m:9090", "--from-host", "ssh://a@b"}, "needs --ssh-key and --ssh-host-key"},
+		{"a host without a key", []string{"/data", "--endpoint", "http://m:9090", "--from-host", "ssh://a@b"}, "needs --ssh-key: nobody is there"},
 		{"a password in an address", []string{"/data", "--endpoint", "http://m:9090", "--from-host", "ssh://a:geheim@b"}, "a password has no place there"},
 		{"no user", []string{"/data", "--endpoint", "http://m:9090", "--from-host", "ssh://b"}, "want ssh://USER@HOST"},
 	}
@@ -73,13 +73,13 @@ func TestPrometheusRehearse(t *testing.T) {
 	exporter := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(exporter.Close)
 	keys := t.TempDir()
-	for name, text := range map[string]string{"key": string(login.PEM), "host.pub": host.Authorized} {
+	for name, text := range map[string]string{"key": string(login.PEM), "hosts": fmt.Sprintf("[%s]:%d %s", grafana.Host, grafana.Port, host.Authorized)} {
 		if err := os.WriteFile(filepath.Join(keys, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	args := []string{t.TempDir(), "--source", recorded(t, "2.42", true), "--endpoint", "http://metrics:9090", "--reach", "agent=" + strings.TrimPrefix(exporter.URL, "http://"),
-		"--from-host", fmt.Sprintf("ssh://ops@%s:%d", grafana.Host, grafana.Port), "--ssh-key", filepath.Join(keys, "key"), "--ssh-host-key", filepath.Join(keys, "host.pub"),
+		"--from-host", fmt.Sprintf("ssh://ops@%s:%d", grafana.Host, grafana.Port), "--ssh-key", filepath.Join(keys, "key"), "--known-hosts", filepath.Join(keys, "hosts"),
 		"--override", survey.RuleClocks, "--timeout", "2s"}
 	out, err := rehearse(t, append(args, "-o", "json")...)
 	if err == nil || !strings.Contains(err.Error(), "rules stand in the way; --override NAME") {

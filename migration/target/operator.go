@@ -11,6 +11,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -62,8 +63,8 @@ func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 		return nil, fmt.Errorf("planning the target: target.prometheus is not %s/%s, which was given", cr.Namespace, cr.Name)
 	}
 	// What follows from the old server is the same for both kinds of target.
-	same := &StatefulSetSpec{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
-	if _, err := same.version(); err != nil {
+	same := &v1alpha1.StatefulSetTarget{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
+	if _, err := serverVersion(same); err != nil {
 		return nil, fmt.Errorf("planning the target: neither spec.version nor the tag of spec.image of Prometheus %s says which version it is; set spec.version", cr.Name)
 	}
 	if s := cr.Spec.Storage; s != nil {
@@ -72,7 +73,7 @@ func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 		}
 	}
 	m := *o.Migration
-	m.Spec.Target = Spec{StatefulSet: same}
+	m.Spec.Target = v1alpha1.Target{StatefulSet: same}
 	o.Migration = &m
 	p, err := New(o)
 	if err != nil {
@@ -223,7 +224,7 @@ func (x *Operator) arguments() {
 // sections carries the other parts of the configuration.
 func (x *Operator) sections() {
 	s, c := &x.after.Spec, &x.after.Spec.CommonPrometheusFields
-	if x.Stage == Bridge {
+	if x.Stage == Bridge || x.Stage == Verify {
 		if s.Alerting != nil || s.AdditionalAlertManagerConfigs != nil || len(c.RemoteWrite) > 0 {
 			x.changed("alerting-off", "spec.alerting, spec.additionalAlertManagerConfigs, spec.remoteWrite", "taken out; the undo patch has them", "until the cutover the source alone alerts and writes")
 		}
@@ -249,11 +250,19 @@ func (x *Operator) sections() {
 // readPastOf leads questions about the past to the shim.
 func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.CommonPrometheusFields) {
 	s.RemoteRead = slices.DeleteFunc(slices.Clone(s.RemoteRead), func(r monitoringv1.RemoteReadSpec) bool { return r.Name == ShimName })
-	if x.Stage == Final {
+	if !x.Stage.bridged() {
 		return
 	}
 	shim := x.o.Migration.Spec.Target.StatefulSet.Shim
-	s.RemoteRead = append(s.RemoteRead, monitoringv1.RemoteReadSpec{URL: shim.url(), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)})
+	read := monitoringv1.RemoteReadSpec{URL: shimURL(shim), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)}
+	if name := x.o.ShimSecret; name != "" {
+		key := func(key string) *corev1.SecretKeySelector {
+			return &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}
+		}
+		read.TLSConfig = &monitoringv1.TLSConfig{SafeTLSConfig: monitoringv1.SafeTLSConfig{CA: monitoringv1.SecretOrConfigMap{Secret: key("ca.crt")},
+			Cert: monitoringv1.SecretOrConfigMap{Secret: key("tls.crt")}, KeySecret: key("tls.key"), ServerName: ptr.To(shimServerName)}}
+	}
+	s.RemoteRead = append(s.RemoteRead, read)
 	if shim.Image != "" {
 		c.Containers = append(slices.DeleteFunc(slices.Clone(c.Containers), func(o corev1.Container) bool { return o.Name == ShimName }),
 			corev1.Container{Name: ShimName, Image: shim.Image, Args: shim.Args, SecurityContext: containerSecurity()})

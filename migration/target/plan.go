@@ -18,6 +18,8 @@ type Stage string
 const (
 	// Bridge is from the first start to the cutover: no alerts, no remote write, the past is read from the source.
 	Bridge Stage = "Bridge"
+	// Verify is while both servers are compared, before the cutover: no alerts, no remote write, and every answer is the target's own.
+	Verify Stage = "Verify"
 	// CutOver is from the cutover to the end of the observation: alerts and remote write are on, the past can still be read from the source.
 	CutOver Stage = "CutOver"
 	// Final is when the source is no longer needed.
@@ -44,6 +46,9 @@ type Options struct {
 	Migration *Migration
 	// Stage is Bridge by default.
 	Stage Stage
+	// ShimSecret names a Secret with ca.crt, tls.crt and tls.key, the folder target of slipway prometheus agent init, with which the server shows
+	// itself to the shim; its URL begins with https. It is mounted at every stage: a pod that changes is a restart. Empty: no certificates.
+	ShimSecret string
 	// Override names findings that do not refuse.
 	Override []string
 }
@@ -121,7 +126,7 @@ func New(o Options) (*Plan, error) {
 	if spec == nil {
 		return nil, fmt.Errorf("planning the target: target.statefulSet is not there")
 	}
-	version, err := spec.version()
+	version, err := serverVersion(spec)
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,7 @@ func TestUnknownFlagsRefuse(t *testing.T) {
 func TestStagesDifferByWhatIsOn(t *testing.T) {
 	for stage, want := range map[Stage]string{
 		Bridge:  "global rule_files scrape_configs remote_read",
+		Verify:  "global rule_files scrape_configs",
 		CutOver: "global alerting rule_files scrape_configs remote_write remote_read",
 		Final:   "global alerting rule_files scrape_configs remote_write",
 	} {
