@@ -26,6 +26,7 @@ func NewPrometheusCommand() *cobra.Command {
 		withClusterPreflight(newPrometheusPreflightCommand()),
 		withClusterProof(newPrometheusProofCommand()),
 		newPrometheusPullCommand(),
+		withClusterRehearse(newPrometheusRehearseCommand()),
 		withClusterRollback(newPrometheusRollbackCommand()),
 		newPrometheusScrubCommand(),
 		newPrometheusShimCommand(),

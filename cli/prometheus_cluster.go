@@ -33,7 +33,7 @@ const fromHostToHost = "slipway.dev/from-host-to-host"
 
 // withCluster gives a command its form for clusters: flags by own, and the old form where that is not meant.
 func withCluster(cmd *cobra.Command, form clusterForm, own func(f *pflag.FlagSet)) *cobra.Command {
-	host := cmd.RunE
+	host, hostArgs, hostCompletion := cmd.RunE, cmd.Args, cmd.ValidArgsFunction
 	before := flagNames(cmd.Flags())
 	form.conn.flags(cmd.Flags())
 	cmd.Flags().Lookup("kubeconfig").Usage = "`FILE` of the cluster that the migration lives in (default: that of slipway up, else $KUBECONFIG, else ~/.kube/config)"
@@ -50,7 +50,7 @@ func withCluster(cmd *cobra.Command, form clusterForm, own func(f *pflag.FlagSet
 	cmd.Use, cmd.Long, cmd.Example = form.use, form.long+"\n\nFrom host to host, without a cluster:\n"+cmd.Long, form.example+"\n"+cmd.Example
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if !form.chosen(cmd, args) {
-			return cobra.NoArgs(cmd, args)
+			return hostArgs(cmd, args)
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { delete(f.Annotations, cobra.BashCompOneRequiredFlag) }) // the host form needs them
 		return cobra.MaximumNArgs(1)(cmd, args)
@@ -71,7 +71,13 @@ func withCluster(cmd *cobra.Command, form clusterForm, own func(f *pflag.FlagSet
 		}
 		return form.run(cmd, args)
 	}
-	cmd.ValidArgsFunction = form.conn.names(migrationNames)
+	names := form.conn.names(migrationNames)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 || !form.chosen(cmd, []string{begun}) {
+			return hostCompletion(cmd, args, begun)
+		}
+		return names(cmd, args, begun)
+	}
 	return cmd
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/rehearsal"
 	"github.com/slipway-dev/slipway/migration/workload"
 )
 
@@ -53,6 +54,20 @@ func withClusterProof(cmd *cobra.Command) *cobra.Command {
 		long: `Show the last proof of a migration in a cluster, which was made after the restart of the new server; --report writes it as a page.
 The summary of the one before is in slipway prometheus status.`,
 		example: `  slipway prometheus proof ecs-metrics -n monitoring --report proof.html`,
+	}, nil)
+}
+
+// withClusterRehearse lets slipway prometheus rehearse show the report of a migration in a cluster.
+func withClusterRehearse(cmd *cobra.Command) *cobra.Command {
+	o := &migrationReport{role: workload.RoleRehearse, print: printRehearsalReport}
+	return withCluster(cmd, clusterForm{
+		use: "rehearse NAME | DIR --source URL [-- FLAG...]", conn: &o.conn, shared: []string{"output"}, run: o.run,
+		chosen: func(cmd *cobra.Command, args []string) bool {
+			return len(args) == 1 && !cmd.Flags().Changed("source") && cmd.ArgsLenAtDash() < 0
+		},
+		long: `Show what the rehearsal of a migration in a cluster found: the volume as the server's user, the ways to every target, the clocks.
+It ran in a pod that mounted the claim before the new server was there.`,
+		example: `  slipway prometheus rehearse ecs-metrics -n monitoring`,
 	}, nil)
 }
 
@@ -156,6 +171,17 @@ func printPreflightReport(cmd *cobra.Command, format string, report []byte) erro
 		return errNoVerdict
 	}
 	return r.print(cmd.OutOrStdout(), format)
+}
+
+func printRehearsalReport(cmd *cobra.Command, format string, report []byte) error {
+	var r rehearsal.Report
+	if err := json.Unmarshal(report, &r); err != nil {
+		return fmt.Errorf("reading the report: %w", err)
+	}
+	if r.Verdict == "" {
+		return errNoVerdict
+	}
+	return printRehearsal(cmd.OutOrStdout(), format, &r)
 }
 
 func printProofReport(cmd *cobra.Command, format string, report []byte) error {

@@ -187,7 +187,7 @@ func TestPrometheusClusterReports(t *testing.T) {
 		golden: "prometheus_cluster_reports", objects: func() []client.Object {
 			away := at("away", v1alpha1.PhaseVerify, nil)
 			away.Spec.Target.KubeconfigSecretName = "none"
-			return append(migrations(), away, jobPod("ecs-metrics-preflight-a", "preflight", time.Hour), jobPod("ecs-metrics-preflight-b", "preflight", time.Minute), jobPod("ecs-metrics-proof-a", "proof", time.Minute))
+			return append(migrations(), away, jobPod("ecs-metrics-preflight-a", "preflight", time.Hour), jobPod("ecs-metrics-preflight-b", "preflight", time.Minute), jobPod("ecs-metrics-rehearse-a", "rehearse", time.Minute), jobPod("ecs-metrics-proof-a", "proof", time.Minute))
 		},
 		logs: map[string]string{
 			"ecs-metrics-preflight-a": `{"verdict":"Fine","findings":[]}`,
@@ -198,12 +198,15 @@ func TestPrometheusClusterReports(t *testing.T) {
 }
 slipway: moving a to b: 1 of 20 rules stand in the way
 `,
-			"ecs-metrics-proof-a": "Checking samples\n{\"half\": \n" + equal + "\n",
+			"ecs-metrics-rehearse-a": `{"verdict":"Refused","says":"1 of 18 rules stands in the way","findings":[{"rule":"writable_by_server","verdict":"Refused","says":"MakeDirectory: mkdir: permission denied as uid 1000","fix":"set fsGroup"}]}` + "\n",
+			"ecs-metrics-proof-a":    "Checking samples\n{\"half\": \n" + equal + "\n",
 		},
 		steps: []step{
 			{name: "shows the last preflight", line: "prometheus preflight ecs-metrics -n monitoring"},
 			{name: "shows it whole", line: "prometheus preflight ecs-metrics -n monitoring -o yaml"},
 			{name: "shows the last proof, and writes its page", line: "prometheus proof ecs-metrics -n monitoring --report proof.html"},
+			{name: "shows the rehearsal", line: "prometheus rehearse ecs-metrics -n monitoring"},
+			{name: "rehearses a folder in the other form", line: "prometheus rehearse ecs-metrics --override x --source http://old"},
 			{name: "finds no pod yet", line: "prometheus proof final -n monitoring"},
 			{name: "finds no way to the target's cluster", line: "prometheus proof away -n monitoring"},
 			{name: "takes no other flags", line: "prometheus proof ecs-metrics -n monitoring --samples 3"},
