@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,10 +18,11 @@ import (
 
 type cutoverOptions struct {
 	cutover.Options
-	file   string
-	dryRun bool
-	output string
-	quiet  bool
+	file     string
+	dryRun   bool
+	output   string
+	progress string
+	quiet    bool
 }
 
 // newPrometheusCutoverCommand builds slipway prometheus cutover.
@@ -34,7 +37,11 @@ Data sources keep uid, name, settings and secrets; only the address changes, and
 Alerts move with no gap and no second notification: the target sends too, each Alertmanager is seen to hear every firing alert from it, and only then is
 the section taken out of the source's file. That, and the end of its remote_write, are the only edits of the source. Each needs --approve with its name.
 
+A source on another host is edited over SSH (source.host); a target whose file somebody else writes has reloadBy Declared: the command says what it wants and
+goes on when the server shows it. With a window in FILE nothing that people notice begins outside of it.
+
 DIR keeps what was there before. Killed at any moment, the same command goes on where it was; slipway prometheus rollback puts everything back.
+With --progress json standard output is one JSON line for each change; the last one of a run that has come to its end has "done": true, "needsApproval" or "stop".
 Exit codes: 0 done, 1 a rule refuses (run it again when that is mended) or something did not work, 2 wrong usage, 130 interrupted.`,
 		Example: `  slipway prometheus cutover -f cutover.yaml --state ./state --dry-run
   slipway prometheus cutover -f cutover.yaml --state ./state
@@ -67,6 +74,7 @@ func (o *cutoverOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.Patience, "patience", 10*time.Minute, "how long to wait for a server or a person")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and change nothing")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
+	progressFlag(cmd, &o.progress)
 	// They fail for a flag that does not exist only.
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
 	_ = cmd.MarkFlagRequired("state")
@@ -75,8 +83,14 @@ func (o *cutoverOptions) flags(cmd *cobra.Command) {
 
 // run prints the report also when a rule refuses.
 func (o *cutoverOptions) run(cmd *cobra.Command, do func(context.Context, cutover.Options) (*cutover.Report, error)) error {
+	if o.progress == "json" && (o.output != "" || o.dryRun) {
+		return &usageError{errors.New("--progress json goes with neither --output nor --dry-run")}
+	}
 	if err := o.readSpec(); err != nil {
 		return err
+	}
+	if o.progress == "json" {
+		return o.runLines(cmd, do)
 	}
 	if errs := cmd.ErrOrStderr(); !o.quiet {
 		o.Progress = func(step, text string) { fmt.Fprintf(errs, "%s: %s\n", step, text) }
@@ -90,6 +104,22 @@ func (o *cutoverOptions) run(cmd *cobra.Command, do func(context.Context, cutove
 	}
 	if printed := o.print(cmd.OutOrStdout(), report); printed != nil {
 		return printed
+	}
+	return err
+}
+
+// runLines runs for a program that reads standard output: a line for each change, and nothing else.
+func (o *cutoverOptions) runLines(cmd *cobra.Command, do func(context.Context, cutover.Options) (*cutover.Report, error)) error {
+	lines := json.NewEncoder(cmd.OutOrStdout())
+	lines.SetEscapeHTML(false)
+	ended := false
+	o.Report = func(p cutover.Progress) {
+		ended = p.Done || p.Stop != nil || p.NeedsApproval != ""
+		_ = lines.Encode(p) // a reader that has gone is the reader's loss
+	}
+	_, err := do(cmd.Context(), o.Options)
+	if err != nil && !ended && cmd.Context().Err() == nil {
+		o.Report(cutover.Stopped(err))
 	}
 	return err
 }
@@ -117,7 +147,9 @@ func (o *cutoverOptions) print(out io.Writer, r *cutover.Report) error {
 		return printObject(out, o.output, r)
 	}
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "STEP\tPHASE\tWHAT")
+	if len(r.Steps) > 0 {
+		fmt.Fprintln(table, "STEP\tPHASE\tWHAT")
+	}
 	for _, s := range r.Steps {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Step, s.Phase, s.Does)
 	}
@@ -139,6 +171,7 @@ func (o *cutoverOptions) print(out io.Writer, r *cutover.Report) error {
 			fmt.Fprintf(out, "  needs --approve %s\n", s.Step)
 		}
 	}
+	printBrought(out, r.Blocks, o.dryRun)
 	return printEnd(out, r)
 }
 
@@ -159,36 +192,11 @@ func printEnd(out io.Writer, r *cutover.Report) error {
 	}
 	for i, s := range r.Off {
 		if i == 0 {
-			fmt.Fprintln(out, "\nWhat can be switched off, when nothing above is refused:")
+			fmt.Fprintln(out, map[bool]string{true: "\nWhat can be switched off, when nothing above is refused:", false: "\nWhat can be switched off:"}[len(r.Finds) > 0])
 		}
 		fmt.Fprintf(out, "  %s: %s\n", s.What, s.How)
 	}
 	return nil
-}
-
-// newPrometheusRollbackCommand builds slipway prometheus rollback.
-func newPrometheusRollbackCommand() *cobra.Command {
-	var o cutoverOptions
-	cmd := &cobra.Command{
-		Use:   "rollback --state DIR",
-		Short: "Let people look at the old server again",
-		Long: `Rollback puts back what cutover changed, the last first: files byte by byte, data sources to the address that they had. The source sends alerts again, and is
-heard, before the target falls silent. What somebody else changed meanwhile is not touched: the rule unchanged_since refuses and shows the difference.
-Nothing is lost by it: the source was never stopped. After finalize there is no rollback.
-Exit codes: 0 done, 1 a rule refuses or something did not work (run it again), 2 wrong usage, 130 interrupted.`,
-		Example: `  slipway prometheus rollback --state ./state --dry-run
-  slipway prometheus rollback --state ./state`,
-		Args:              cobra.NoArgs,
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.dryRun {
-				return o.run(cmd, cutover.PlanRollback)
-			}
-			return o.run(cmd, cutover.Rollback)
-		},
-	}
-	o.flags(cmd)
-	return cmd
 }
 
 // newPrometheusFinalizeCommand builds slipway prometheus finalize.

@@ -94,11 +94,11 @@ func (r *runner) loadBack(ctx context.Context, s step, rec *Record) error {
 	return e.load(ctx, !e.on)
 }
 
-// leftOver lists what is still there after a rollback, and nobody needs.
-func (r *runner) leftOver() []SwitchedOff {
+// LeftOver lists what is still there after a rollback, and nobody needs.
+func LeftOver(target string) []SwitchedOff {
 	return []SwitchedOff{
 		{"the read shim and remote_read on the target", "take remote_read out of the target's configuration, reload, then stop the shim"},
 		{"the source agent, if one runs there", "stop slipway-agent source; it takes its pinned blocks away when it ends"},
-		{"the target, " + r.Spec.Target.URL, "stop it when nobody wants to try again; nobody is led to it"},
+		{"the target, " + target, "stop it when nobody wants to try again; nobody is led to it"},
 	}
 }

@@ -3,6 +3,8 @@
 package cutover
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,9 +40,9 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	o := options(dir, spec)
-	o.Progress = func(step, text string) { fmt.Println(step, text) }
+	o.Report = func(p Progress) { _ = json.NewEncoder(os.Stdout).Encode(p) }
 	if _, err := with(o, &dyingDisk{left: 3}, (*runner).run, context.Background()); err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -106,6 +108,34 @@ type world struct {
 	source, target         *engine.Server
 	sourceFile, targetFile string
 	written                atomic.Int64
+	// common is the target's text without the sections that move, moved is what they are.
+	common, moved string
+}
+
+// inCluster has the source's file edited over SSH, the source told by a signal, and the target's file written by somebody else.
+func (w *world) inCluster(t *testing.T) {
+	t.Helper()
+	m := newMachine(t, w.dir)
+	w.write(t, "source.pid", fmt.Sprintln(w.source.PID()))
+	w.write(t, "spec.yaml", fmt.Sprintf(`source: {url: %q, configFile: %q, reloadBy: Signal, pidFile: %q, host: {address: %q, port: %d, user: slipway, keyFile: ssh-key, knownHostKey: %q}}
+target: {url: %q, reloadBy: Declared}
+alerting: {}
+remoteWrite: {}
+`, w.source.URL, w.sourceFile, filepath.Join(w.dir, "source.pid"), m.host.Address, m.host.Port, m.host.KnownHostKey, w.target.URL))
+}
+
+// bring does what a controller does with a line of progress.
+func (w *world) bring(p Progress) {
+	text := w.common
+	switch p.Wants {
+	case "":
+		return
+	case WantsAlertingOn, WantsRemoteWriteOn:
+		text += w.moved
+	}
+	if now, err := os.ReadFile(w.targetFile); err == nil && string(now) != text {
+		_ = os.WriteFile(w.targetFile, []byte(text), 0o600) // the server does not show it, then
+	}
 }
 
 const rules = `groups:
@@ -152,6 +182,7 @@ remote_write:   # the archive
   queue_config: {batch_send_deadline: 1s}
 # the end
 `, w.manager.Address, receiver.URL)
+	w.common, w.moved = common, moved
 	w.write(t, "rules.yml", rules)
 	flags := []string{"--rules.alert.resend-delay=2s"}
 	w.source = engine.Start(t, engine.Prometheus{Version: engine.Prometheus242, Config: common + moved, Flags: flags})
@@ -226,7 +257,52 @@ func content(t *testing.T, path string) string {
 // TestHandOverTellsPeopleOnce hands alerts and remote_write from a real 2.42 to a real 3.16, killed with -9 after every third file that is
 // written, and back. People are told once, and never that it is over.
 func TestHandOverTellsPeopleOnce(t *testing.T) {
-	w := newWorld(t)
+	for name, arrange := range map[string]func(*world, *testing.T){
+		"with files of this host":                        func(*world, *testing.T) {},
+		"with the source over SSH and a declared target": (*world).inCluster,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			arrange(w, t)
+			w.handOver(t)
+		})
+	}
+}
+
+// attempt runs the command until it ends or is killed, and brings what it wants.
+func (w *world) attempt(t *testing.T) error {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = append(os.Environ(), childState+"="+w.dir)
+	cmd.Stderr = &told
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var p Progress
+		if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
+			t.Errorf("%s: %v", lines.Bytes(), err)
+		}
+		t.Logf("%s %s %v %s", p.Step, p.Says, p.Waits, p.Wants)
+		w.bring(p)
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("%w\n%s", err, told.Bytes())
+	}
+	return nil
+}
+
+func (w *world) handOver(t *testing.T) {
 	engine.Eventually(t, "the first notification", func() error {
 		if len(w.people.list()) == 0 {
 			return errors.New("nobody was told")
@@ -234,15 +310,9 @@ func TestHandOverTellsPeopleOnce(t *testing.T) {
 		return nil
 	})
 	before := map[string]string{w.sourceFile: content(t, w.sourceFile), w.targetFile: content(t, w.targetFile)}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	kills := 0
 	for done := false; !done; {
-		cmd := exec.CommandContext(t.Context(), program)
-		cmd.Env = append(os.Environ(), childState+"="+w.dir)
-		out, err := cmd.CombinedOutput()
+		err := w.attempt(t)
 		var exit *exec.ExitError
 		switch {
 		case err == nil:
@@ -250,9 +320,8 @@ func TestHandOverTellsPeopleOnce(t *testing.T) {
 		case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL && kills < 30:
 			kills++
 		default:
-			t.Fatalf("after %d kills: %v\n%s", kills, err, out)
+			t.Fatalf("after %d kills: %v", kills, err)
 		}
-		t.Logf("%s", out)
 	}
 	if kills < 4 {
 		t.Errorf("the command was killed %d times only", kills)
@@ -267,7 +336,7 @@ func TestHandOverTellsPeopleOnce(t *testing.T) {
 	}
 
 	o := options(w.dir, []byte(content(t, filepath.Join(w.dir, "spec.yaml"))))
-	o.Spec = nil
+	o.Spec, o.Report = nil, w.bring
 	if _, err := Rollback(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}

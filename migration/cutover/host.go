@@ -9,6 +9,7 @@ import (
 	"net"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,21 +42,26 @@ const (
 var unitName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9@._:\\-]*$`)
 
 func (h *Host) complete(name string, s *Server) error {
-	switch {
-	case h.Address == "" || h.User == "" || h.KeyFile == "" || h.KnownHostKey == "":
-		return fmt.Errorf("%s.host wants address, user, keyFile and knownHostKey", name)
-	case strings.ContainsAny(h.Address, "/@ \n") || h.Port < 0 || h.Port > 65535:
-		return fmt.Errorf("%s.host has no address and port that could be of a machine: %q, %d", name, h.Address, h.Port)
-	case ssh.Fingerprint(h.KnownHostKey) == "(not a key)":
-		return fmt.Errorf("%s.host.knownHostKey is no public key as in ssh-ed25519 AAAA…; ssh-keyscan shows it", name)
-	case s.ConfigFile != "" && !path.IsAbs(s.ConfigFile) || s.PIDFile != "" && !path.IsAbs(s.PIDFile):
-		return fmt.Errorf("%s.configFile and pidFile are on %s, and want absolute paths", name, h.Address)
-	case strings.ContainsAny(s.ConfigFile+s.PIDFile, "\n\x00"):
-		return fmt.Errorf("%s.configFile or pidFile has a line end", name)
-	case s.PID != 0:
-		return fmt.Errorf("%s.pid is a process of this host; give pidFile or unit", name)
+	for _, c := range []struct {
+		bad  bool
+		says string
+	}{
+		{slices.Contains([]string{h.Address, h.User, h.KeyFile, h.KnownHostKey}, ""), "host wants address, user, keyFile and knownHostKey"},
+		{strings.ContainsAny(h.Address, "/@ \n") || h.Port < 0 || h.Port > 65535, fmt.Sprintf("host has no address and port of a machine: %q, %d", h.Address, h.Port)},
+		{ssh.Fingerprint(h.KnownHostKey) == "(not a key)", "host.knownHostKey is no public key as in ssh-ed25519 AAAA…; ssh-keyscan shows it"},
+		{!onHost(s.ConfigFile) || !onHost(s.PIDFile), "configFile and pidFile are on " + h.Address + ", and want absolute paths of one line"},
+		{s.PID != 0, "pid is a process of this host; give pidFile or unit"},
+	} {
+		if c.bad {
+			return errors.New(name + "." + c.says)
+		}
 	}
 	return nil
+}
+
+// onHost says whether a path, if there is one, can be of another host.
+func onHost(file string) bool {
+	return file == "" || path.IsAbs(file) && !strings.ContainsAny(file, "\n\x00")
 }
 
 // name is the host as it stands in the names of its files.

@@ -93,10 +93,30 @@ func (r *runner) end(rep *Report, err error) {
 	case errors.As(err, &refusal) && refusal.Rule == RuleApproved:
 		p.Step, p.NeedsApproval, p.Diff = refusal.Step, refusal.Step, refusal.Diff
 		p.Waits = append(p.Waits, "a person to approve "+refusal.Step)
-	case refusal != nil:
-		p.Stop = &Stop{refusal.Rule, err.Error()}
 	default:
-		p.Stop = &Stop{RuleFailed, err.Error()}
+		p.Stop = stopOf(err)
 	}
 	r.Report(p)
+}
+
+func stopOf(err error) *Stop {
+	if err == nil {
+		return nil
+	}
+	if rule := ruleOf(err); rule != "" {
+		return &Stop{rule, err.Error()}
+	}
+	return &Stop{RuleFailed, err.Error()}
+}
+
+// Ended is the last line of a command that came to its end without a step.
+func Ended(rep *Report) Progress {
+	p := Stopped(nil)
+	p.State, p.SwitchOff, p.Stop, p.Done = rep.Phase, rep.Off, nil, true
+	return p
+}
+
+// Stopped is the last line of a command that ended before it knew of any step.
+func Stopped(err error) Progress {
+	return Progress{Time: time.Now().UTC().Truncate(time.Second), State: Planned, Steps: []StepProgress{}, Waits: []string{}, Stop: stopOf(err)}
 }

@@ -263,6 +263,17 @@ type Report struct {
 	Steps []StepReport  `json:"steps"`
 	Finds []Finding     `json:"findings,omitempty"`
 	Off   []SwitchedOff `json:"switchOff,omitempty"`
+	// Blocks are those that a rollback takes away, or took; nil where none were brought.
+	Blocks *Blocks `json:"blocks,omitempty"`
+}
+
+// Blocks are what a move brought and its rollback takes out of the target's data directory.
+type Blocks struct {
+	// Source is where they came from.
+	Source  string   `json:"source"`
+	Removed []string `json:"removed,omitempty"`
+	// Merged stay: the target has its own samples in them.
+	Merged []string `json:"merged,omitempty"`
 }
 
 // StepReport is a step as it stands.
@@ -362,6 +373,25 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return with(o, osDisk{}, (*runner).run, ctx)
 }
 
+// Known is the specification of the cutover in a state directory; nil when none was begun there.
+func Known(stateDir string) (*Spec, error) {
+	st, err := store{dir: stateDir, disk: osDisk{}}.load()
+	if st == nil || err != nil {
+		return nil, err
+	}
+	return st.Spec, nil
+}
+
+// SourceAnswers says why nobody may be led back to the source now, nil where it answers.
+func SourceAnswers(ctx context.Context, source Endpoint) error {
+	p, err := newPrometheus("source", Server{Endpoint: source})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return (&runner{source: p}).sourceAnswers(ctx)
+}
+
 // Rollback puts back what Run changed, the last first.
 func Rollback(ctx context.Context, o Options) (*Report, error) {
 	return with(o, osDisk{}, (*runner).rollback, ctx)
@@ -457,6 +487,6 @@ func (r *runner) rollback(ctx context.Context) (*Report, error) {
 	}
 	r.state.Phase = Undone
 	rep := r.report(all)
-	rep.Off = r.leftOver()
+	rep.Off = LeftOver(r.Spec.Target.URL)
 	return rep, r.store.save(ctx, r.state)
 }

@@ -87,10 +87,22 @@ func (h *HTTP) judge(res *http.Response, page string) Result {
 	return Result{Silent, says}
 }
 
-// silentPod tells a pod that does not answer from one that refuses: the API server says both with one code (apimachinery, util/proxy, and
-// net.Dialer's words).
+// silentPod tells a pod that does not answer from one that refuses: the API server says both with 503 and a Status of its own (apimachinery,
+// util/proxy/transport.go: "error trying to reach service: …"), and so it does when it is not well itself. Prometheus' own 503 is no Status.
 func silentPod(page string) bool {
-	return strings.Contains(page, "error trying to reach service") && !strings.Contains(page, "connection refused")
+	return status(page) != "" && !strings.Contains(page, "connection refused")
+}
+
+// status is the message of an answer of the API server's own; empty for others.
+func status(page string) string {
+	var s struct {
+		Kind    string `json:"kind"`
+		Message string `json:"message"`
+	}
+	if json.Unmarshal([]byte(page), &s) != nil || s.Kind != "Status" {
+		return ""
+	}
+	return s.Message
 }
 
 // reason is the end of an error without the address, which may be long.
@@ -107,11 +119,8 @@ func reason(err error) string {
 
 // firstLine is what a page says in short; of the API server's own answers their message.
 func firstLine(page string) string {
-	var status struct {
-		Message string `json:"message"`
-	}
-	if json.Unmarshal([]byte(page), &status) == nil && status.Message != "" {
-		page = status.Message
+	if message := status(page); message != "" {
+		page = message
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(page), "\n")
 	if len(line) > 200 {

@@ -35,6 +35,8 @@ func TestProbe(t *testing.T) {
 		{"something between is broken", 502, "Bad Gateway", false, Silent, "502"},
 		{"closed behind the API server", 503, refusedPod, true, Refused, "connection refused"},
 		{"silent behind the API server", 503, silentPage, true, Silent, "i/o timeout"},
+		{"the API server is going down", 503, `{"kind":"Status","message":"apiserver is shutting down"}`, true, Silent, "shutting down"},
+		{"reading its write-ahead log, behind the API server", 503, "Service Unavailable", true, Refused, "Service Unavailable"},
 		{"not allowed by the API server", 403, `{"kind":"Status","message":"pods \"p\" is forbidden"}`, true, NotAllowed, `pods "p" is forbidden`},
 		{"not allowed by the server", 401, "Unauthorized", false, NotAllowed, "401"},
 	} {
@@ -162,16 +164,8 @@ func (w *world) newTarget(address string) *httptest.Server {
 func (w *world) second() *Decision {
 	w.t.Helper()
 	w.now = w.now.Add(time.Second)
-	patience := 5 * time.Second
-	if w.state.Load() == silent {
-		patience = 20 * time.Millisecond // nobody answers, however long one waits
-	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
-	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	probe := (&HTTP{URL: w.target.URL + ReadyPath, Client: client}).Probe(ctx)
-	w.in.Target.Probes = w.in.Target.Probes.Next(probe, w.now)
-	w.ask(client, patience)
+	w.in.Target.Probes = w.in.Target.Probes.Next(w.get(w.target.URL+ReadyPath), w.now)
+	w.ask()
 	w.in.Now = w.now
 	d, err := Decide(w.in)
 	if err != nil {
@@ -181,15 +175,23 @@ func (w *world) second() *Decision {
 	return d
 }
 
-func (w *world) ask(client *http.Client, patience time.Duration) {
+// get asks one of the servers. Of a silent one nobody gets an answer, however long one waits; the others may be slow on a busy machine.
+func (w *world) get(url string) Result {
+	patience := time.Minute
+	if w.state.Load() == silent && strings.HasPrefix(url, w.target.URL) {
+		patience = 20 * time.Millisecond
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	return (&HTTP{URL: url, Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}).Probe(ctx)
+}
+
+func (w *world) ask() {
 	to := leadsTo(w.in.Slice)
 	if !to.IsValid() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
-	defer cancel()
-	ok := (&HTTP{URL: "http://" + to.String() + "/api/v1/query", Client: client}).Probe(ctx).Answer == Ready
-	if ok {
+	if w.get("http://"+to.String()+"/api/v1/query").Answer == Ready {
 		w.row = 0
 		return
 	}

@@ -56,6 +56,29 @@ func Undo(ctx context.Context, o Options) (*Undone, error) {
 	return done, m.save("undone")
 }
 
+// PlanUndo says what an Undo would find now, and changes nothing.
+func PlanUndo(o Options) (*Undone, error) {
+	m, err := newMover(o)
+	if err != nil {
+		return nil, err
+	}
+	list, err := transfer.ListTarget(m.o.TargetData)
+	if err != nil {
+		return nil, err
+	}
+	found := &Undone{}
+	slices.SortStableFunc(list, func(a, b block.Entry) int { return cmp.Compare(begin(a), begin(b)) })
+	for _, t := range list {
+		switch m.state.origin(&t) {
+		case allOurs:
+			found.Removed = append(found.Removed, t.Name)
+		case someOurs:
+			found.Merged = append(found.Merged, t.Name)
+		}
+	}
+	return found, nil
+}
+
 // removeOurs takes away what the target has of the move now.
 func (m *mover) removeOurs(done *Undone) (removed int, err error) {
 	list, err := transfer.ListTarget(m.o.TargetData)

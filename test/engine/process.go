@@ -151,6 +151,9 @@ func (p *process) Stop() {
 	}
 }
 
+// PID is the number of the running process; another one after Restart.
+func (p *process) PID() int { return p.command.Process.Pid }
+
 // Kill ends the program with SIGKILL and waits for it.
 func (p *process) Kill() {
 	p.t.Helper()
