@@ -83,7 +83,7 @@ func migrations() []client.Object {
 		}),
 		at("dark", v1alpha1.PhaseObserve, func(m *v1alpha1.PrometheusMigration) {
 			proved(m)
-			since := ago(2 * time.Minute)
+			since := ago(30 * time.Minute)
 			m.Status.Endpoint = &v1alpha1.EndpointStatus{Wanted: v1alpha1.SideTarget, LeadsTo: v1alpha1.SideSource, Since: &since, Reason: "pod prometheus-ecs-0 is not ready"}
 		}),
 		at("final", v1alpha1.PhaseFinalized, func(m *v1alpha1.PrometheusMigration) {
