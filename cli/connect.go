@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	migrationv1alpha1 "github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
 
 // connection is how a command reaches the management cluster.
@@ -82,6 +83,7 @@ func newScheme() *runtime.Scheme {
 	s := runtime.NewScheme()
 	utilruntime.Must(scheme.AddToScheme(s))
 	utilruntime.Must(v1alpha1.AddToScheme(s))
+	utilruntime.Must(migrationv1alpha1.AddToScheme(s))
 	return s
 }
 
@@ -117,6 +119,10 @@ func objectNames(list client.ObjectList) []string {
 			names = append(names, l.Items[i].Name)
 		}
 	case *v1alpha1.OperationList:
+		for i := range l.Items {
+			names = append(names, l.Items[i].Name)
+		}
+	case *migrationv1alpha1.PrometheusMigrationList:
 		for i := range l.Items {
 			names = append(names, l.Items[i].Name)
 		}

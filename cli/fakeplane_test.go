@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	migrationv1alpha1 "github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
 
 // fakePlane answers as a management cluster over HTTP, out of the fake client of controller-runtime: commands run whole,
@@ -37,11 +38,14 @@ type fakePlane struct {
 	// writes are the requests that change something, in words; next ends the next request.
 	writes []string
 	next   error
+	// logs are those of pods, by their names.
+	logs map[string]string
 }
 
 // served are the kinds by the names of their resources.
 var served = map[string]schema.GroupVersionKind{
 	"configmaps":         corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+	"pods":               corev1.SchemeGroupVersion.WithKind("Pod"),
 	"secrets":            corev1.SchemeGroupVersion.WithKind("Secret"),
 	"events":             corev1.SchemeGroupVersion.WithKind("Event"),
 	"namespaces":         corev1.SchemeGroupVersion.WithKind("Namespace"),
@@ -50,6 +54,8 @@ var served = map[string]schema.GroupVersionKind{
 	"machinesets":        v1alpha1.GroupVersion.WithKind("MachineSet"),
 	"machines":           v1alpha1.GroupVersion.WithKind("Machine"),
 	"operations":         v1alpha1.GroupVersion.WithKind("Operation"),
+
+	"prometheusmigrations": migrationv1alpha1.GroupVersion.WithKind("PrometheusMigration"),
 }
 
 // newFakePlane serves the objects; commands find it as they find the plane of slipway up.
@@ -157,6 +163,10 @@ func (p *fakePlane) answer(w http.ResponseWriter, r *http.Request) (any, error) 
 	if len(parts) == 1 && r.Method == http.MethodGet {
 		return p.list(w, r, gvk, namespace)
 	}
+	if len(parts) == 3 && parts[2] == "log" {
+		_, err := fmt.Fprint(w, p.logs[parts[1]])
+		return nil, err
+	}
 	obj, err := p.object(gvk, namespace)
 	if err != nil {
 		return nil, err
@@ -227,7 +237,7 @@ func (p *fakePlane) change(r *http.Request, obj client.Object, resource string) 
 		return p.client.Delete(ctx, obj)
 	case http.MethodPatch:
 		p.wrote("%s %s %s", words, obj.GetName(), body)
-		return p.client.Patch(ctx, obj, client.RawPatch(types.PatchType(r.Header.Get("Content-Type")), body), &client.PatchOptions{DryRun: dry})
+		return p.client.Patch(ctx, obj, client.RawPatch(types.PatchType(r.Header.Get("Content-Type")), body), patchOptions(r))
 	}
 	namespace := obj.GetNamespace()
 	if _, _, err := p.codecs.UniversalDeserializer().Decode(body, nil, obj); err != nil {
@@ -242,14 +252,27 @@ func (p *fakePlane) change(r *http.Request, obj client.Object, resource string) 
 	return p.client.Create(ctx, obj, &client.CreateOptions{DryRun: dry})
 }
 
+// patchOptions are those of a request, such as the one of server-side apply.
+func patchOptions(r *http.Request) *client.PatchOptions {
+	q := r.URL.Query()
+	o := &client.PatchOptions{DryRun: q["dryRun"], FieldManager: q.Get("fieldManager")}
+	if q.Get("force") == "true" {
+		o.Force = new(bool)
+		*o.Force = true
+	}
+	return o
+}
+
 func discoverGroups(root string) runtime.Object {
 	if root == "api" {
 		return &metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}}
 	}
-	version := metav1.GroupVersionForDiscovery{GroupVersion: v1alpha1.GroupVersion.String(), Version: v1alpha1.GroupVersion.Version}
-	return &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: []metav1.APIGroup{{
-		Name: v1alpha1.GroupVersion.Group, Versions: []metav1.GroupVersionForDiscovery{version}, PreferredVersion: version,
-	}}}
+	list := &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+	for _, gv := range []schema.GroupVersion{v1alpha1.GroupVersion, migrationv1alpha1.GroupVersion} {
+		version := metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version}
+		list.Groups = append(list.Groups, metav1.APIGroup{Name: gv.Group, Versions: []metav1.GroupVersionForDiscovery{version}, PreferredVersion: version})
+	}
+	return list
 }
 
 func discoverKinds(gv schema.GroupVersion) runtime.Object {

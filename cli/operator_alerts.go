@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,12 +20,34 @@ docs/runbooks.`,
 		Example: "  slipway operator alerts > /etc/prometheus/rules/slipway.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := charts.Alerts.ReadFile("slipway/alerts/fleet.yaml")
+			text, err := allAlerts()
 			if err != nil {
 				return fmt.Errorf("reading the alerts: %w", err)
 			}
-			_, err = cmd.OutOrStdout().Write(text)
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 			return err
 		},
 	}
+}
+
+// allAlerts are the files of all domains as one: a rule file has one list of groups.
+func allAlerts() (string, error) {
+	files, err := fs.Glob(charts.Alerts, "slipway/alerts/*.yaml")
+	if err != nil {
+		return "", err
+	}
+	var heads, groups strings.Builder
+	for _, name := range files {
+		text, err := charts.Alerts.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		head, list, found := strings.Cut(string(text), "groups:\n")
+		if !found {
+			return "", fmt.Errorf("%s has no groups", name)
+		}
+		heads.WriteString(head)
+		groups.WriteString(list)
+	}
+	return heads.String() + "groups:\n" + groups.String(), nil
 }

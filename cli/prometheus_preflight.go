@@ -190,13 +190,18 @@ func printCoverage(out io.Writer, c survey.CoverageReport) error {
 	for _, e := range c.Exceptions {
 		fmt.Fprintf(out, "%s stays behind: %s\n", printable(e.Job), printable(e.Consequence))
 	}
-	if len(c.Firewall) == 0 {
+	return printOpenings(out, "for the target", c.Firewall)
+}
+
+// printOpenings prints the request to the people with the firewall.
+func printOpenings(out io.Writer, from string, openings []survey.Opening) error {
+	if len(openings) == 0 {
 		return nil
 	}
-	fmt.Fprintln(out, "\nTO BE OPENED for the target, TCP")
-	table = tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(out, "\nTO BE OPENED %s, TCP\n", from)
+	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "NETWORK\tPORT\tADDRESSES\tJOBS\tNOW")
-	for _, o := range c.Firewall {
+	for _, o := range openings {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(o.Network), printable(o.Port), printable(strings.Join(o.Addresses, ",")), printable(strings.Join(o.Jobs, ",")), printable(o.Error))
 	}
 	return table.Flush()

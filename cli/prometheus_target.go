@@ -114,7 +114,7 @@ With --diff it shows them (secrets are masked), the command line, and what a per
 
 func newPrometheusTargetManifestsCommand() *cobra.Command {
 	var o targetOptions
-	var dir, template, pv, cr string
+	var dir, template, pv, cr, there string
 	cmd := &cobra.Command{
 		Use:   "manifests -f FILE --source-config FILE",
 		Short: "Write the Kubernetes manifests of the new server",
@@ -144,17 +144,19 @@ Prometheus that is given with --prometheus, and the patch that takes it back.
 			if err := checkVolume(p, pv); err != nil {
 				return err
 			}
+			m, err := fill(p, template, there)
 			printTargetFindings(cmd.ErrOrStderr(), p.Findings)
-			if err := refusal(p); err != nil {
+			if err := errors.Join(err, refusal(p)); err != nil {
 				return err
 			}
-			return writeManifests(cmd, p, all.Source.Config, template, dir)
+			return writeManifests(cmd, p, m, all.Source.Config, dir)
 		},
 	}
 	o.addFlags(cmd)
 	cmd.Flags().StringVar(&dir, "dir", "", "directory to write manifests.yaml, prometheus.yml and plan.json into")
 	cmd.Flags().StringVar(&template, "template", "", "template in place of the own one")
 	cmd.Flags().StringVar(&pv, "volume", "", "file with the PersistentVolume to be used, as kubectl get pv NAME -o yaml writes it")
+	cmd.Flags().StringVar(&there, "cluster", "", "file with what is in the cluster: kubectl get pv,sc,nodes,ns -o yaml, and behind a line --- kubectl get pvc -n NAMESPACE -o yaml")
 	cmd.Flags().StringVar(&cr, "prometheus", "", "file with the Prometheus of Prometheus Operator, as kubectl get prometheus NAME -o yaml writes it")
 	_ = cmd.MarkFlagDirname("dir") // it fails for a flag that does not exist only
 	return cmd
@@ -356,19 +358,40 @@ func refusal(p *target.Plan) error {
 	return fmt.Errorf("planning the target: refused by %s; --override NAME lets one pass", strings.Join(names, ", "))
 }
 
-func writeManifests(cmd *cobra.Command, p *target.Plan, source *config.File, template, dir string) error {
+// fill fills the template of a plan that is not refused, and holds the result against what is in the cluster.
+func fill(p *target.Plan, template, cluster string) (*target.Manifests, error) {
 	text := ""
 	if template != "" {
 		data, err := readBounded(template)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		text = string(data)
 	}
-	m, err := p.Manifests(text)
-	if err != nil {
-		return err
+	if len(p.Refusals()) > 0 {
+		return nil, nil
 	}
+	m, err := p.Manifests(text)
+	if err != nil || cluster == "" {
+		return m, err
+	}
+	data, err := readBounded(cluster)
+	if err != nil {
+		return nil, err
+	}
+	w, err := target.WantedOf(m.Objects)
+	if err != nil {
+		return nil, err
+	}
+	there, err := target.ReadCluster(data, w)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cluster, err)
+	}
+	p.CheckCluster(w, there)
+	return m, nil
+}
+
+func writeManifests(cmd *cobra.Command, p *target.Plan, m *target.Manifests, source *config.File, dir string) error {
 	if dir == "" {
 		_, err := cmd.OutOrStdout().Write(m.YAML)
 		return err

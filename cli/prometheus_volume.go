@@ -27,6 +27,7 @@ type volumeOptions struct {
 	override                  []string
 	output                    string
 	quiet, measureOnly        bool
+	seeded                    bool
 }
 
 // newPrometheusVolumeCommand builds slipway prometheus volume.
@@ -49,25 +50,33 @@ Exit codes: 0 nothing speaks against the volume but warnings, 1 a rule refuses i
 			return o.run(cmd, args[0])
 		},
 	}
+	o.addFlags(cmd, volume.Rules())
+	f := cmd.Flags()
+	f.BoolVar(&o.measureOnly, "measure-only", false, "print what was measured, as JSON")
+	_ = f.MarkHidden("measure-only")
+	return cmd
+}
+
+// addFlags adds the flags that say who measures, how much is needed, and which of the rules may pass.
+func (o *volumeOptions) addFlags(cmd *cobra.Command, rules []string) {
 	outputFlag(cmd, &o.output, "json", "yaml")
 	f := cmd.Flags()
 	f.StringVar(&o.need, "need", "0", "bytes of all blocks that will lie there, such as 800Gi")
 	f.StringVar(&o.largest, "largest-block", "0", "bytes of the largest block")
 	f.StringVar(&o.head, "head", "0", "bytes of the write-ahead log and of the head's chunks")
 	f.StringVar(&o.file, "file-size", "256Mi", "size of the file that is written and read")
+	f.BoolVar(&o.seeded, "seeded", false, "blocks that lie there already are the old server's: they count as free")
 	f.IntVar(&o.uid, "uid", -1, "measure as this user")
 	f.IntVar(&o.gid, "gid", -1, "measure as this group (with --uid; default: the same number)")
 	f.IntSliceVar(&o.groups, "groups", nil, "further groups (with --uid), such as the fsGroup of a pod")
 	f.StringSliceVar(&o.override, "override", nil, "rules that do not refuse, by name")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
-	f.BoolVar(&o.measureOnly, "measure-only", false, "print what was measured, as JSON")
-	_ = f.MarkHidden("measure-only")
-	_ = cmd.RegisterFlagCompletionFunc("override", cobra.FixedCompletions(volume.Rules(), cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	// It fails for a flag that does not exist only.
+	_ = cmd.RegisterFlagCompletionFunc("override", cobra.FixedCompletions(rules, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *volumeOptions) run(cmd *cobra.Command, dir string) error {
-	need, size, err := o.parse()
+	need, size, err := o.parse(volume.Rules())
 	if err != nil {
 		return err
 	}
@@ -85,13 +94,13 @@ func (o *volumeOptions) run(cmd *cobra.Command, dir string) error {
 	if err := o.print(cmd.OutOrStdout(), report, findings); err != nil {
 		return err
 	}
-	if worst := volume.Worst(findings); worst == volume.Refused || worst == volume.Unknown {
+	if volume.Worst(findings).Stops() {
 		return fmt.Errorf("looking at %s: a server cannot live there; --override NAME lets a rule pass", dir)
 	}
 	return nil
 }
 
-func (o *volumeOptions) parse() (volume.Need, int64, error) {
+func (o *volumeOptions) parse(rules []string) (volume.Need, int64, error) {
 	var n volume.Need
 	var file int64
 	for _, f := range []struct {
@@ -108,8 +117,8 @@ func (o *volumeOptions) parse() (volume.Need, int64, error) {
 		*f.to = v
 	}
 	for _, name := range o.override {
-		if !slices.Contains(volume.Rules(), name) {
-			return n, 0, &usageError{fmt.Errorf("--override %s: there is no such rule; choose from %s", name, strings.Join(volume.Rules(), ", "))}
+		if !slices.Contains(rules, name) {
+			return n, 0, &usageError{fmt.Errorf("--override %s: there is no such rule; choose from %s", name, strings.Join(rules, ", "))}
 		}
 	}
 	if o.uid < 0 && (o.gid >= 0 || len(o.groups) > 0) {
@@ -125,7 +134,7 @@ func (o *volumeOptions) measure(cmd *cobra.Command, dir string, size int64) (*vo
 		progress = nil
 	}
 	if o.uid < 0 {
-		return volume.Measure(cmd.Context(), volume.Options{Dir: dir, FileBytes: size, Progress: progress})
+		return volume.Measure(cmd.Context(), volume.Options{Dir: dir, FileBytes: size, Seeded: o.seeded, Progress: progress})
 	}
 	return o.measureAs(cmd.Context(), dir, size)
 }
@@ -140,7 +149,7 @@ func (o *volumeOptions) measureAs(ctx context.Context, dir string, size int64) (
 	if gid < 0 {
 		gid = o.uid
 	}
-	child := exec.CommandContext(ctx, "/proc/self/exe", "prometheus", "volume", dir, "--measure-only", "--file-size", strconv.FormatInt(size, 10))
+	child := exec.CommandContext(ctx, "/proc/self/exe", "prometheus", "volume", dir, "--measure-only", "--file-size", strconv.FormatInt(size, 10), "--seeded="+strconv.FormatBool(o.seeded))
 	credential := &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(gid)} //nolint:gosec // checked by the kernel
 	for _, g := range o.groups {
 		credential.Groups = append(credential.Groups, uint32(g)) //nolint:gosec // checked by the kernel

@@ -83,7 +83,7 @@ func Run(ctx context.Context, o Options) int {
 		return ExitDone
 	}
 	fmt.Fprintf(o.Err, "slipway: %v\n", err)
-	if hint := hint(err); hint != "" {
+	if hint := hint(cmd, err); hint != "" {
 		fmt.Fprintln(o.Err, hint)
 	}
 	var usage *usageError
@@ -100,9 +100,11 @@ func Run(ctx context.Context, o Options) int {
 	return ExitFailed
 }
 
-// hint says what to do about errors that every command can meet; empty for all others.
-func hint(err error) string {
+// hint says what to do about errors that every command can meet that asks a management cluster; empty for all others.
+func hint(cmd *cobra.Command, err error) string {
 	switch {
+	case cmd.Flags().Lookup("kubeconfig") == nil || cmd.Annotations[fromHostToHost] != "":
+		return ""
 	case away(err):
 		return "The management cluster does not answer: does `slipway up` run, or is another one meant (--kubeconfig)?"
 	case meta.IsNoMatchError(err):

@@ -74,7 +74,7 @@ func TestHelp(t *testing.T) {
 		"operation", "operation list", "operation run", "operation logs", "operation retry", "operation cancel", "tree", "history", "freeze",
 		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus shim", "prometheus agent", "prometheus agent init", "prometheus agent source", "prometheus agent remove",
 		"prometheus volume", "prometheus plan", "prometheus preflight", "prometheus target", "prometheus target config", "prometheus target manifests", "prometheus migrate", "prometheus status",
-		"prometheus cut", "prometheus cutover", "prometheus rollback", "prometheus finalize",
+		"prometheus rehearse", "prometheus cut", "prometheus cutover", "prometheus rollback", "prometheus finalize",
 	} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)

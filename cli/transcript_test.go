@@ -34,6 +34,7 @@ type transcript struct {
 	// files stand in the working directory; objects in the management cluster, made anew for each step.
 	files   map[string]string
 	objects func() []client.Object
+	logs    map[string]string // of pods
 	steps   []step
 }
 
@@ -43,8 +44,10 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`(?m)^\d\d-\d\d \d\d:\d\d:\d\d`), "MM-DD hh:mm:ss"},
+	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d `), "hh:mm:ss "},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`(shop-check-|shop-scale-)[a-z0-9]{5}\b`), "${1}XXXXX"},
+	{regexp.MustCompile(`("(?:ssh-privatekey|tls\.key)":)"[^"]*"`), `$1"SECRET"`},
 	{regexp.MustCompile(`(?m) +$`), ""},
 }
 
@@ -58,6 +61,9 @@ func (tr transcript) test(t *testing.T) {
 	}
 	t.Chdir(t.TempDir())
 	for name, text := range tr.files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -77,6 +83,7 @@ func (tr transcript) run(t *testing.T, s step) string {
 		objects = tr.objects()
 	}
 	plane := newFakePlane(t, objects...)
+	plane.logs = tr.logs
 	if s.next != nil {
 		plane.NextErr(s.next)
 	}

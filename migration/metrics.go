@@ -16,7 +16,7 @@ import (
 type collector struct {
 	reader client.Reader
 
-	phase, since, condition, blocks, bytes, leadsTo, stopped, approval *prometheus.Desc
+	phase, since, condition, blocks, bytes, limited, leadsTo, stopped, approval *prometheus.Desc
 }
 
 func newCollector(reader client.Reader) *collector {
@@ -30,6 +30,7 @@ func newCollector(reader client.Reader) *collector {
 		condition: desc("condition", "1 when the condition is True, 0 when it is Unknown, -1 when it is False.", "condition", "reason"),
 		blocks:    desc("blocks", "Blocks of the source: total, staged, installed, verified.", "state"),
 		bytes:     desc("transfer_bytes", "Bytes that travel: done, total, and per second.", "state"),
+		limited:   desc("transfer_limited", "1 for what slows the copy now.", "by"),
 		leadsTo:   desc("endpoint_leads_to", "1 for the server that users reach now; wanted says whether it is the one that they are to reach.", "side", "wanted"),
 		stopped:   desc("stopped", "1 while a named rule stops the migration.", "rule"),
 		approval:  desc("needs_approval", "1 for each word of a person that the migration waits for.", "approval"),
@@ -38,7 +39,7 @@ func newCollector(reader client.Reader) *collector {
 
 // Describe names the metrics.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.phase, c.since, c.condition, c.blocks, c.bytes, c.leadsTo, c.stopped, c.approval} {
+	for _, d := range []*prometheus.Desc{c.phase, c.since, c.condition, c.blocks, c.bytes, c.limited, c.leadsTo, c.stopped, c.approval} {
 		out <- d
 	}
 }
@@ -97,6 +98,9 @@ func (c *collector) collectMove(s *v1alpha1.PrometheusMigrationStatus, tell func
 			if n != nil {
 				tell(c.bytes, float64(*n), state)
 			}
+		}
+		if t.LimitedBy != "" {
+			tell(c.limited, 1, t.LimitedBy)
 		}
 	}
 }

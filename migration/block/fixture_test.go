@@ -36,6 +36,7 @@ type shape struct {
 	segmentBytes    int64 // several segments when small
 	delete          bool  // tombstones
 	start           int64
+	respelled       bool // le as 3.x writes it
 }
 
 // makeBlock writes a block through the TSDB library and returns the name of its folder.
@@ -79,7 +80,11 @@ func makeBlock(t testing.TB, dataDir string, s shape) string {
 func appendFloats(t testing.TB, app storage.Appender, i int, s shape) {
 	t.Helper()
 	names := []string{"requests_total", "temperature", "latency_bucket"}
-	lset := labels.FromStrings("__name__", names[i%3], "instance", fmt.Sprintf("host-%d", i), "job", "test", "le", fmt.Sprint(i%5))
+	le := fmt.Sprint(i % 5)
+	if s.respelled {
+		le += ".0"
+	}
+	lset := labels.FromStrings("__name__", names[i%3], "instance", fmt.Sprintf("host-%d", i), "job", "test", "le", le)
 	first, last := 0, s.samples
 	if i%4 == 3 {
 		first, last = s.samples/4, s.samples/2

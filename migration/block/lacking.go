@@ -57,6 +57,8 @@ type lookup struct {
 	lacking  Lacking
 	from, to int64 // both included
 	others   []*other
+	// twins are the first samples of series that may have another name in the piece, by the hash of their labels; for BeforeFirst.
+	twins map[uint64]int64
 }
 
 // openLookup opens the blocks that overlap the range. Nil where nothing is to be asked.
@@ -84,6 +86,12 @@ func openLookup(ctx context.Context, o *Without, meta *Meta) (*lookup, error) {
 		}
 		if one != nil {
 			l.others = append(l.others, one)
+		}
+	}
+	if l.lacking == BeforeFirst {
+		if err := l.respelled(ctx); err != nil {
+			l.close()
+			return nil, fmt.Errorf("reading the series of %s: %w", o.Dir, err)
 		}
 	}
 	return l, nil
@@ -114,6 +122,11 @@ func (l *lookup) of(lset labels.Labels) (*holding, error) {
 		}
 		if err := l.take(h, o); err != nil {
 			return nil, fmt.Errorf("reading block %s of the other directory: %w", o.folder.name, err)
+		}
+	}
+	if now, other := Respelled(lset); other && l.lacking == BeforeFirst {
+		if first, known := l.twins[now.Hash()]; known {
+			h.first = min(h.first, first)
 		}
 	}
 	if l.lacking == Absent { // then the first one is no bound
@@ -196,6 +209,11 @@ func (o *other) mapIndex(ctx context.Context) error {
 	if o.ir, err = index.NewReader(bytesOf(mapped), index.DecodePostingsRaw); err != nil {
 		return err
 	}
+	return o.rewind(ctx)
+}
+
+// rewind begins the walk over the series anew.
+func (o *other) rewind(ctx context.Context) (err error) {
 	name, value := index.AllPostingsKey()
 	o.all, err = o.ir.Postings(ctx, name, value)
 	return err

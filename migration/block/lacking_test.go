@@ -23,6 +23,7 @@ func TestCutTakesWhatTheOtherDirectoryLacks(t *testing.T) {
 		"a block that begins before the piece":             {BeforeFirst, []shape{{series: 7, samples: 60, start: fixtureStart + 3}}, 0},
 		"an end":                                           {BeforeFirst, []shape{{series: 5, samples: 100, start: fixtureStart + shift + 7000}}, fixtureStart + shift + 9*fixtureStep},
 		"series that the other one alone has":              {BeforeFirst, []shape{{series: 14, samples: 100, histograms: true, start: fixtureStart + shift + 7000}}, 0},
+		"a server that writes bounds of buckets as 3.x":    {BeforeFirst, []shape{{series: 7, samples: 60, start: fixtureStart + 3, respelled: true}}, 0},
 		"samples at the same times":                        {Absent, []shape{{series: 5, samples: 30, histograms: true, start: fixtureStart + shift}}, 0},
 		"samples at the same times, and others in between": {Absent, []shape{{series: 9, samples: 30, start: fixtureStart + shift}, {series: 9, samples: 30, start: fixtureStart + 20*fixtureStep + 1}}, 0},
 	}
@@ -36,6 +37,7 @@ func TestCutTakesWhatTheOtherDirectoryLacks(t *testing.T) {
 				other := makeBlock(t, target, s)
 				o.Without.Blocks = append(o.Without.Blocks, other)
 				for series, samples := range samplesOf(t, filepath.Join(target, other)) {
+					series = strings.Replace(series, `.0"`, `"`, 1) // one of the two names of one series
 					there[series] = append(there[series], samples...)
 				}
 			}

@@ -95,7 +95,7 @@ type Proof struct {
 }
 
 // proved is the verdict of a proof that found no difference (migration/proof, Proved).
-const proved = "Proved"
+const proved = "proved"
 
 // Stop is why a job could not go on.
 type Stop struct {

@@ -48,6 +48,8 @@ const (
 	DifferentResult    Kind = "different-result"
 	// DifferentEngine is another answer over equal data: listed, and no difference.
 	DifferentEngine Kind = "different-engine"
+	// Respelled is a bucket or quantile that a newer server names otherwise: listed, and no difference.
+	Respelled Kind = "respelled"
 
 	Warned      Kind = "warning"
 	TooLarge    Kind = "too-large"
@@ -146,7 +148,7 @@ func (c *Check) find(f Finding) {
 	switch {
 	case f.Kind.uncertain():
 		c.uncertain++
-	case f.Kind != DifferentEngine:
+	case f.Kind != DifferentEngine && f.Kind != Respelled:
 		c.different++
 	}
 	// A series that is missing as a whole must not push the others off the list.

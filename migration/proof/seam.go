@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/server"
 )
 
@@ -233,6 +234,7 @@ func (r *run) seam(ctx context.Context) error {
 
 type seamTally struct {
 	series, own, only, unjudged, behind int
+	respelled                           int
 	worst                               float64
 	longest                             int64
 }
@@ -244,6 +246,9 @@ func (s *seamTally) numbers(c *Check) {
 	c.number("samples of the target's own", float64(s.own), "")
 	c.number("series only on the target", float64(s.only), "")
 	c.number("series without an interval", float64(s.unjudged), "")
+	if s.respelled > 0 {
+		c.number("series with another le or quantile behind the seam", float64(s.respelled), "")
+	}
 	if s.behind > 0 {
 		c.number("series left behind", float64(s.behind), "")
 		c.Notes = append(c.Notes, "series of jobs that stay behind end on the target behind the seam; before it they were compared")
@@ -281,22 +286,28 @@ func (r *run) seamOf(ctx context.Context, c *Check, s *seamTally, metric string,
 // seamPart judges the series that match. It is true if it judged some of them before an error.
 func (r *run) seamPart(ctx context.Context, c *Check, s *seamTally, w window, matchers ...*labels.Matcher) (judged bool, err error) {
 	sel := Selection{From: w.from, To: w.to, Matchers: matchers}
-	left := map[string]*Series{}
+	left, pairs := map[string]*Series{}, map[string]*respelled{}
 	held := 0
 	err = r.source.Read(ctx, sel, func(one *Series) error {
 		if held += len(one.Samples); held > maxSeriesSamples {
 			return fmt.Errorf("more than %d samples of one metric: %w", maxSeriesSamples, server.ErrTooLarge)
 		}
-		left[string(one.Labels.Bytes(nil))] = one
+		left[seriesKey(one.Labels)] = one
+		if now, other := block.Respelled(one.Labels); other {
+			pairs[seriesKey(now)] = &respelled{source: one}
+		}
 		return nil
 	})
 	if err != nil {
 		return judged, err
 	}
 	err = r.target.Read(ctx, sel, func(one *Series) error {
-		key := string(one.Labels.Bytes(nil))
+		key := seriesKey(one.Labels)
 		source := left[key]
 		delete(left, key)
+		if takeRespelled(pairs, source, one) {
+			return nil
+		}
 		judged = true
 		r.judge(c, s, one.Labels, source, one, w)
 		return nil
@@ -304,6 +315,10 @@ func (r *run) seamPart(ctx context.Context, c *Check, s *seamTally, w window, ma
 	if err != nil {
 		return judged, err
 	}
+	for _, p := range pairs {
+		delete(left, seriesKey(p.source.Labels))
+	}
+	r.judgeRespelled(c, s, pairs, w)
 	for _, one := range left {
 		r.judge(c, s, one.Labels, one, nil, w)
 	}

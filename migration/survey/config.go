@@ -31,6 +31,8 @@ type Job struct {
 	IntervalSeconds float64 `json:"intervalSeconds"`
 }
 
+var errNoConfig = errors.New("it is no configuration of Prometheus")
+
 type yamlConfig struct {
 	Global struct {
 		ScrapeInterval string            `yaml:"scrape_interval"`
@@ -59,7 +61,7 @@ type yamlRemote struct {
 func ReadConfig(text []byte) (Config, error) {
 	var y yamlConfig
 	if err := yaml.Unmarshal(text, &y); err != nil {
-		return Config{}, errors.New("it is no configuration of Prometheus") // the error would quote it, secrets and all
+		return Config{}, errNoConfig // the error would quote it, secrets and all
 	}
 	c := Config{Alerting: len(y.Alerting.Alertmanagers), ExternalLabels: map[string]string{}, Jobs: map[string]Job{}}
 	for name, value := range y.Global.ExternalLabels {

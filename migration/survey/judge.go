@@ -5,33 +5,25 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/slipway-dev/slipway/migration/rule"
 	"github.com/slipway-dev/slipway/migration/skew"
 )
 
-// Verdict says what a finding means for the move.
-type Verdict string
+// Verdict and Finding are those of all checks.
+type (
+	Verdict = rule.Verdict
+	Finding = rule.Finding
+)
 
 // Verdicts, the worst last.
 const (
-	Fine Verdict = "Fine"
-	// Note is something that the person who moves should know and need not mend.
-	Note       Verdict = "Note"
-	Warns      Verdict = "Warns"
-	Overridden Verdict = "Overridden"
-	// Unknown is what could not be seen.
-	Unknown Verdict = "Unknown"
-	Refused Verdict = "Refused"
+	Fine       = rule.Fine
+	Note       = rule.Note
+	Warns      = rule.Warns
+	Overridden = rule.Overridden
+	Unknown    = rule.Unknown
+	Refused    = rule.Refused
 )
-
-// Finding is the judgement of one rule.
-type Finding struct {
-	Rule    string  `json:"rule"`
-	Verdict Verdict `json:"verdict"`
-	// Says holds what was seen, with its numbers.
-	Says string `json:"says"`
-	// Fix is what to do; empty when nothing is.
-	Fix string `json:"fix,omitempty"`
-}
 
 // Pair is what is judged. Target is nil while there is none yet: rules about it are not asked then.
 type Pair struct {
@@ -146,19 +138,7 @@ func (p Pair) concerns(c Check) bool {
 }
 
 // Worst is the worst verdict of all.
-func Worst(findings []Finding) Verdict {
-	order := []Verdict{Fine, Note, Warns, Overridden, Unknown, Refused}
-	worst := Fine
-	for _, f := range findings {
-		if slices.Index(order, f.Verdict) > slices.Index(order, worst) {
-			worst = f.Verdict
-		}
-	}
-	return worst
-}
-
-// Stops says that a verdict stands in the way of the move.
-func (v Verdict) Stops() bool { return v == Refused || v == Unknown }
+func Worst(findings []Finding) Verdict { return rule.Worst(findings) }
 
 func fine(format string, a ...any) Finding {
 	return Finding{Verdict: Fine, Says: fmt.Sprintf(format, a...)}

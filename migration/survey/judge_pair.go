@@ -174,8 +174,18 @@ func lateWords(seconds int64) string {
 
 // clocks bounds the difference by what the questions took.
 func clocks(p Pair) Finding {
-	least, most := p.Target.Clock.MinMillis-p.Source.Clock.MaxMillis, p.Target.Clock.MaxMillis-p.Source.Clock.MinMillis
-	says := fmt.Sprintf("the target's clock is between %d and %d ms ahead of the source's", least, most)
+	return apart("the target's clock", p.Target.Clock.MinMillis-p.Source.Clock.MaxMillis, p.Target.Clock.MaxMillis-p.Source.Clock.MinMillis)
+}
+
+// ClockHere holds this host's clock against the server's.
+func (o *Observation) ClockHere() Finding {
+	f := apart("this host's clock", -o.Clock.MaxMillis, -o.Clock.MinMillis)
+	f.Rule = RuleClocks
+	return f
+}
+
+func apart(whose string, least, most int64) Finding {
+	says := fmt.Sprintf("%s is between %d and %d ms ahead of the source's", whose, least, most)
 	fix := "run chrony or ntpd on both hosts: the cut of the seam goes by the time of the samples"
 	switch {
 	case least > 1000 || most < -1000:

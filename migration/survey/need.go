@@ -11,6 +11,9 @@ type Need struct {
 	Total int64 `json:"total"`
 }
 
+// Need says what the server's data will take on another volume.
+func (o *Observation) Need() Need { return o.need() }
+
 // need says what the source's data takes.
 func (o *Observation) need() Need {
 	s := o.Storage

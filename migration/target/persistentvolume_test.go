@@ -16,7 +16,7 @@ func TestCheckVolume(t *testing.T) {
 		{"another class is refused", "spec: {storageClassName: slow, capacity: {storage: 1Ti}, persistentVolumeReclaimPolicy: Retain, claimRef: {namespace: monitoring, name: prometheus-ecs-data}}\n",
 			"Refused volume", "would wait for ever"},
 		{"a small NFS one that would be deleted is refused", "spec: {storageClassName: fast-ssd, capacity: {storage: 1Gi}, persistentVolumeReclaimPolicy: Delete, nfs: {server: a, path: /}, claimRef: {namespace: monitoring, name: prometheus-ecs-data}}\n",
-			"Refused capacity, Look volume, Refused volume", "it has 1Gi, the claim asks for 1Ti"},
+			"Refused capacity, Look volume, Refused volume, Look volume-ownership", "it has 1Gi, the claim asks for 1Ti"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,10 +3,10 @@ package target
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/slipway-dev/slipway/migration/config"
+	"github.com/slipway-dev/slipway/migration/rule"
 	"github.com/slipway-dev/slipway/migration/skew"
 	"github.com/slipway-dev/slipway/migration/volume"
 )
@@ -62,25 +62,18 @@ type Change struct {
 	Why   string `json:"why"`
 }
 
-// Verdict says what a finding does to a plan.
-type Verdict string
+// Verdict and Finding are those of all checks.
+type (
+	Verdict = rule.Verdict
+	Finding = rule.Finding
+)
 
 // Verdicts, the worst last.
 const (
-	Look       Verdict = "Look"
-	Overridden Verdict = "Overridden"
-	Refused    Verdict = "Refused"
+	Look       = rule.Look
+	Overridden = rule.Overridden
+	Refused    = rule.Refused
 )
-
-// Finding is something that the plan cannot mend.
-type Finding struct {
-	Rule    string  `json:"rule"`
-	Verdict Verdict `json:"verdict"`
-	// Where is a file with its line, a flag, or a field of the spec.
-	Where string `json:"where,omitempty"`
-	Says  string `json:"says"`
-	Fix   string `json:"fix"`
-}
 
 // The names of findings; those of migration/skew come beside them.
 const (
@@ -98,6 +91,12 @@ const (
 	RuleOldTarget      = "target-version"
 	RuleVolumeReleased = "volume-released"
 	RuleVolume         = "volume"
+	RuleClaim          = "claim"
+	RuleClass          = "storage-class"
+	RuleOwnership      = "volume-ownership"
+	RulePodSecurity    = "pod-security"
+	RuleUIDRange       = "uid-range"
+	RuleNode           = "volume-node"
 )
 
 // Plan is what the new server is to be.
@@ -151,14 +150,7 @@ func New(o Options) (*Plan, error) {
 }
 
 // overridden lets pass what the user named.
-func (p *Plan) overridden(findings []Finding) []Finding {
-	for i := range findings {
-		if findings[i].Verdict == Refused && slices.Contains(p.o.Override, findings[i].Rule) {
-			findings[i].Verdict = Overridden
-		}
-	}
-	return findings
-}
+func (p *Plan) overridden(findings []Finding) []Finding { return rule.Override(findings, p.o.Override) }
 
 // Refusals are the findings that stop the plan.
 func (p *Plan) Refusals() []Finding {
@@ -175,8 +167,8 @@ func (p *Plan) changed(name, where, what, why string) {
 	p.Changes = append(p.Changes, Change{name, where, what, why})
 }
 
-func (p *Plan) found(rule string, v Verdict, where, says, fix string) {
-	p.Findings = append(p.Findings, Finding{rule, v, where, says, fix})
+func (p *Plan) found(name string, v Verdict, where, says, fix string) {
+	p.Findings = append(p.Findings, Finding{Rule: name, Verdict: v, Where: where, Says: says, Fix: fix})
 }
 
 // safe is the first release in which the known losses of imported and of own data are mended.

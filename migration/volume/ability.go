@@ -24,6 +24,8 @@ const (
 	LockFile        = "LockFile"
 	MapFile         = "MapFile"
 	LinkFile        = "LinkFile"
+	// UseWhatIsThere is tried on what a server left there, and on what a move did.
+	UseWhatIsThere = "UseWhatIsThere"
 )
 
 // tryAll tries everything that a server does, each in a directory of its own, so that one failure does not hide another.

@@ -4,19 +4,24 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/slipway-dev/slipway/migration/rule"
 )
 
-// Verdict says what a finding means for a server on this volume.
-type Verdict string
+// Verdict and Finding are those of all checks.
+type (
+	Verdict = rule.Verdict
+	Finding = rule.Finding
+)
 
 // Verdicts, the worst last.
 const (
-	Fine       Verdict = "Fine"
-	Warns      Verdict = "Warns"
-	Overridden Verdict = "Overridden"
+	Fine       = rule.Fine
+	Warns      = rule.Warns
+	Overridden = rule.Overridden
 	// Unknown is what could not be tried, because something before it failed.
-	Unknown Verdict = "Unknown"
-	Refused Verdict = "Refused"
+	Unknown = rule.Unknown
+	Refused = rule.Refused
 )
 
 // Names of the rules. One that refuses can be overridden by its name.
@@ -44,26 +49,16 @@ func Rules() []string {
 // Need is what a server will ask of a volume; zero fields are not judged.
 type Need struct {
 	// Bytes of all blocks that will lie there.
-	Bytes int64
+	Bytes int64 `json:"bytes"`
 	// LargestBlockBytes is the largest block: a compaction writes it anew before it deletes the old ones.
-	LargestBlockBytes int64
+	LargestBlockBytes int64 `json:"largestBlockBytes"`
 	// HeadBytes is the write-ahead log and the chunks of the head at their largest.
-	HeadBytes int64
+	HeadBytes int64 `json:"headBytes"`
 }
 
 // Total is what must fit, with a fifth to spare: size retention above 80 % of a volume has no room for a compaction
 // (https://prometheus.io/docs/prometheus/latest/storage/#right-sizing-retention-size).
 func (n Need) Total() int64 { return (n.Bytes + n.LargestBlockBytes + n.HeadBytes) / 10 * 12 }
-
-// Finding is the judgement of one rule.
-type Finding struct {
-	Rule    string  `json:"rule"`
-	Verdict Verdict `json:"verdict"`
-	// Says holds what was seen, with its numbers.
-	Says string `json:"says"`
-	// Fix is what to do; empty when nothing is.
-	Fix string `json:"fix,omitempty"`
-}
 
 // Bounds of the numbers: below them a server works but people wait.
 const (
@@ -78,35 +73,26 @@ const (
 func Judge(r *Report, need Need, override []string) []Finding {
 	findings := []Finding{
 		local(r), durable(r),
-		able(r, RuleWritableByServer, "give the directory to that user, or set fsGroup (Kubernetes), or mount it without read-only", MakeDirectory, WriteFile),
+		able(r, RuleWritableByServer, "give the directory to that user, or set fsGroup (Kubernetes), or mount it without read-only", MakeDirectory, WriteFile, UseWhatIsThere),
 		able(r, RuleDeletableByServer, "a server that can write but not delete fails at its first compaction and at retention", DeleteOpenFile, DeleteDirectory),
 		able(r, RuleRenameIsAtomic, "use a volume with a local file system: blocks and meta.json get their names by rename", RenameDirectory, ReplaceFile),
 		able(r, RuleSyncReachesDisk, "use a volume whose file system syncs files and directories", SyncFile, SyncDirectory),
 		able(r, RuleLocksAndMappings, "use a volume with a local file system: blocks are mapped into memory", LockFile, MapFile),
 		capacity(r, need), inodes(r),
 	}
-	if r.Measured {
+	switch {
+	case r.Measured:
 		findings = append(findings, syncLatency(r), randomReads(r), sequentialWrites(r))
-	}
-	for i := range findings {
-		if findings[i].Verdict == Refused && slices.Contains(override, findings[i].Rule) {
-			findings[i].Verdict = Overridden
+	case r.Failure != "":
+		for _, name := range []string{RuleSyncLatency, RuleRandomReads, RuleSequentialWrites} {
+			findings = append(findings, Finding{Rule: name, Verdict: Unknown, Says: "could not be measured: " + r.Failure})
 		}
 	}
-	return findings
+	return rule.Override(findings, override)
 }
 
 // Worst is the worst verdict of all.
-func Worst(findings []Finding) Verdict {
-	order := []Verdict{Fine, Warns, Overridden, Unknown, Refused}
-	worst := Fine
-	for _, f := range findings {
-		if slices.Index(order, f.Verdict) > slices.Index(order, worst) {
-			worst = f.Verdict
-		}
-	}
-	return worst
-}
+func Worst(findings []Finding) Verdict { return rule.Worst(findings) }
 
 // remote are file systems on another machine; Prometheus supports none of them.
 func remote(fsType string) bool {
@@ -142,14 +128,14 @@ func durable(r *Report) Finding {
 	f := Finding{Rule: RuleDurableFileSystem, Verdict: Fine, Says: r.FileSystem.Type + " outlives the server"}
 	switch r.FileSystem.Type {
 	case "tmpfs", "ramfs":
-		f = Finding{f.Rule, Refused, r.FileSystem.Type + " is memory: it is empty after a reboot", "use a volume that lies on a disk"}
+		f = Finding{Rule: f.Rule, Verdict: Refused, Says: r.FileSystem.Type + " is memory: it is empty after a reboot", Fix: "use a volume that lies on a disk"}
 	case "overlay", "aufs":
-		f = Finding{f.Rule, Refused, r.FileSystem.Type + " is the layer of a container: it goes with the container", "mount a volume at this directory"}
+		f = Finding{Rule: f.Rule, Verdict: Refused, Says: r.FileSystem.Type + " is the layer of a container: it goes with the container", Fix: "mount a volume at this directory"}
 	}
 	return f
 }
 
-func able(r *Report, rule, fix string, names ...string) Finding {
+func able(r *Report, name, fix string, names ...string) Finding {
 	who := fmt.Sprintf("as uid %d, gid %d, groups %v", r.UID, r.GID, r.Groups)
 	var cannot []string
 	for _, a := range r.Abilities {
@@ -159,22 +145,25 @@ func able(r *Report, rule, fix string, names ...string) Finding {
 	}
 	switch {
 	case len(cannot) > 0:
-		return Finding{rule, Refused, strings.Join(cannot, "; ") + " " + who, fix}
+		return Finding{Rule: name, Verdict: Refused, Says: strings.Join(cannot, "; ") + " " + who, Fix: fix}
 	case !slices.ContainsFunc(names, func(n string) bool { return !r.Able(n) }):
-		return Finding{Rule: rule, Verdict: Fine, Says: strings.Join(names, ", ") + " " + who}
+		return Finding{Rule: name, Verdict: Fine, Says: strings.Join(names, ", ") + " " + who}
 	}
-	return Finding{Rule: rule, Verdict: Unknown, Says: "could not be tried " + who}
+	return Finding{Rule: name, Verdict: Unknown, Says: "could not be tried " + who}
 }
 
 func capacity(r *Report, need Need) Finding {
 	f := Finding{Rule: RuleCapacity, Verdict: Fine}
-	free, total := r.FileSystem.FreeBytes, need.Total()
+	free, total := r.FileSystem.FreeBytes+r.PresentBytes, need.Total()
 	f.Says = fmt.Sprintf("%d MiB are free; the need was not said", free>>20)
 	if total == 0 {
 		return f
 	}
 	f.Says = fmt.Sprintf("%d MiB are free, %d MiB are needed: blocks %d, the largest of them written anew %d, head %d, and a fifth to spare",
 		free>>20, total>>20, need.Bytes>>20, need.LargestBlockBytes>>20, need.HeadBytes>>20)
+	if r.PresentBytes > 0 {
+		f.Says += fmt.Sprintf("; counted as free: %d MiB of the source's blocks that lie there already", r.PresentBytes>>20)
+	}
 	if free < total {
 		f.Verdict, f.Fix = Refused, fmt.Sprintf("make the volume larger by %d MiB, or shorten the retention", (total-free)>>20+1)
 	}
@@ -205,7 +194,8 @@ func syncLatency(r *Report) Finding {
 }
 
 func randomReads(r *Report) Finding {
-	f := Finding{Rule: RuleRandomReads, Verdict: Fine, Says: fmt.Sprintf("%d reads of 4 KiB: %d per second, p99 %s", r.RandomRead.Count, r.RandomReadsPerSecond, millis(r.RandomRead.P99))}
+	f := Finding{Rule: RuleRandomReads, Verdict: Fine, Says: fmt.Sprintf("%d reads of 4 KiB: %d per second, p99 %s; 16 at once: %d per second",
+		r.RandomRead.Count, r.RandomReadsPerSecond, millis(r.RandomRead.P99), r.ParallelReadsPerSecond)}
 	switch {
 	case r.ThroughCache:
 		f.Says += ", through the page cache: this file system knows no direct reads"
@@ -216,7 +206,8 @@ func randomReads(r *Report) Finding {
 }
 
 func sequentialWrites(r *Report) Finding {
-	f := Finding{Rule: RuleSequentialWrites, Verdict: Fine, Says: fmt.Sprintf("%d MiB/s written, %d MiB/s read", r.SequentialWriteBytesPerSecond>>20, r.SequentialReadBytesPerSecond>>20)}
+	f := Finding{Rule: RuleSequentialWrites, Verdict: Fine, Says: fmt.Sprintf("%d MiB/s written (around the page cache %d), %d MiB/s read; %d random writes of 4 KiB per second",
+		r.SequentialWriteBytesPerSecond>>20, r.DirectWriteBytesPerSecond>>20, r.SequentialReadBytesPerSecond>>20, r.RandomWritesPerSecond)}
 	if r.SequentialWriteBytesPerSecond < slowWrites {
 		f.Verdict, f.Fix = Warns, fmt.Sprintf("below %d MiB/s a compaction of a large block takes hours: use another class of volume", slowWrites>>20)
 	}

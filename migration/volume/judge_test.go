@@ -16,7 +16,7 @@ func good() *Report {
 		Sync:       Latency{300, 900, 4_000, 9_000}, RandomRead: Latency{2000, 100, 400, 900}, RandomReadsPerSecond: 9000,
 		SequentialWriteBytesPerSecond: 400 << 20, SequentialReadBytesPerSecond: 500 << 20,
 	}
-	for _, n := range []string{MakeDirectory, WriteFile, SyncFile, SyncDirectory, RenameDirectory, ReplaceFile, DeleteOpenFile, DeleteDirectory, LockFile, MapFile, LinkFile} {
+	for _, n := range []string{MakeDirectory, WriteFile, SyncFile, SyncDirectory, RenameDirectory, ReplaceFile, DeleteOpenFile, DeleteDirectory, LockFile, MapFile, LinkFile, UseWhatIsThere} {
 		r.Abilities = append(r.Abilities, Ability{Name: n})
 	}
 	return r
@@ -48,6 +48,8 @@ func TestJudge(t *testing.T) {
 		{"memory is refused", func(r *Report) { r.FileSystem.Type = "tmpfs" }, nil, RuleDurableFileSystem, Refused, "empty after a reboot"},
 		{"a container's layer is refused", func(r *Report) { r.FileSystem.Type = "overlay" }, nil, RuleDurableFileSystem, Refused, "goes with the container"},
 		{"no right to make a directory", cannot(MakeDirectory, "mkdir: permission denied"), nil, RuleWritableByServer, Refused, "mkdir: permission denied as uid 1000, gid 1000, groups [2000]"},
+		{"no right to what is there", cannot(UseWhatIsThere, "wal, which belongs to uid 0, gid 0 (mode 0755): permission denied"), nil, RuleWritableByServer, Refused, "wal, which belongs to uid 0"},
+		{"what failed while it was measured is not fine", func(r *Report) { r.Measured, r.Failure = false, "syncs of small writes: input/output error" }, nil, RuleSyncLatency, Unknown, "input/output error"},
 		{"no right to delete", cannot(DeleteDirectory, "unlinkat: operation not permitted"), nil, RuleDeletableByServer, Refused, "operation not permitted"},
 		{"a file that stays while it is open", cannot(DeleteOpenFile, "remove: .nfs01 stays behind"), nil, RuleDeletableByServer, Refused, ".nfs01"},
 		{"a rename that fails", cannot(RenameDirectory, "rename: not supported"), nil, RuleRenameIsAtomic, Refused, "not supported"},
@@ -56,6 +58,8 @@ func TestJudge(t *testing.T) {
 		{"no hard link is no matter", cannot(LinkFile, "link: not permitted"), nil, "", Fine, ""},
 		{"what was not tried is not fine", func(r *Report) { r.Abilities, r.Measured = r.Abilities[:2], false }, nil, RuleRenameIsAtomic, Unknown, "could not be tried"},
 		{"too small", func(r *Report) { r.FileSystem.FreeBytes = 800 << 30 }, nil, RuleCapacity, Refused, "819200 MiB are free, 921600 MiB are needed"},
+		{"too small with the blocks that lie there", func(r *Report) { r.FileSystem.FreeBytes, r.PresentBytes = 700<<30, 100<<30 }, nil, RuleCapacity, Refused, "819200 MiB are free, 921600 MiB are needed"},
+		{"large enough with the blocks that lie there", func(r *Report) { r.FileSystem.FreeBytes, r.PresentBytes = 800<<30, 100<<30 }, nil, "", Fine, ""},
 		{"few inodes", func(r *Report) { r.FileSystem.FreeInodes = 9 }, nil, RuleInodes, Refused, "9 of"},
 		{"a file system without inodes of its own", func(r *Report) { r.FileSystem.Inodes, r.FileSystem.FreeInodes = 0, 0 }, nil, "", Fine, ""},
 		{"slow syncs warn", func(r *Report) { r.Sync.P99 = 194_000 }, nil, RuleSyncLatency, Warns, "p99 194.0 ms"},

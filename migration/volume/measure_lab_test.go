@@ -3,6 +3,7 @@
 package volume
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,8 +35,9 @@ func TestMeasureRefusesAVolumeThatIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Unmount(dir, 0) }()
-	if _, err := Measure(t.Context(), small(dir)); err == nil {
-		t.Error("measured on 20 MiB")
+	r, err := Measure(t.Context(), small(dir))
+	if err != nil || r.Measured || !strings.Contains(r.Failure, "are needed to measure") {
+		t.Errorf("measured on 20 MiB: %+v, %v", r, err)
 	}
 	expectNothing(t, dir)
 }

@@ -28,13 +28,14 @@ func TestMeasureADirectory(t *testing.T) {
 			t.Errorf("%s: %s", a.Name, a.Error)
 		}
 	}
-	if !r.Measured || r.Sync.Count != 20 || r.RandomRead.Count != 50 || r.SequentialReadBytesPerSecond <= 0 || r.SequentialWriteBytesPerSecond <= 0 {
+	if !r.Measured || r.Sync.Count != 20 || r.RandomRead.Count != 50 || r.SequentialReadBytesPerSecond <= 0 || r.SequentialWriteBytesPerSecond <= 0 ||
+		r.ParallelReadsPerSecond <= 0 || r.RandomWrite.Count != 50 || r.DirectWriteBytesPerSecond <= 0 {
 		t.Errorf("measured %+v", r)
 	}
 	if l := r.Sync; l.P50 > l.P99 || l.P99 > l.Max {
 		t.Errorf("syncs %+v are not in order", l)
 	}
-	if r.FileSystem.Type == "" || r.FileSystem.FreeBytes <= 0 || len(said) != 5 {
+	if r.FileSystem.Type == "" || r.FileSystem.FreeBytes <= 0 || len(said) != 8 {
 		t.Errorf("file system %+v, said %v", r.FileSystem, said)
 	}
 	expectNothing(t, dir)

@@ -50,6 +50,7 @@ type byHand struct {
 func TestMoveIntoCluster(t *testing.T) {
 	h := &byHand{house: newHouse(t, "e2e-into", 96<<20, targetImages(t))}
 	h.prepare(moveVolume)
+	h.permissionDenied()
 	h.begin()
 	m, err := h.lab.Machine(h.control)
 	if err != nil {
