@@ -10,13 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
-	"time"
 )
-
-// Prober asks a server once whether it is ready.
-type Prober interface {
-	Probe(ctx context.Context) Result
-}
 
 // HTTP asks a server for its readiness page. Give its Client what it needs of TLS and credentials; redirects are not followed.
 type HTTP struct {
@@ -45,7 +39,7 @@ func NewPodProxy(client *http.Client, apiServer, namespace, pod string, port uin
 	return &HTTP{URL: u.String(), Client: client, Through: true}, nil
 }
 
-// Probe asks once. The context wants a deadline.
+// Probe asks once. The context wants a deadline: a second, where it is asked every second.
 func (h *HTTP) Probe(ctx context.Context) Result {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
 	if err != nil {
@@ -127,30 +121,4 @@ func firstLine(page string) string {
 		line = line[:200]
 	}
 	return strings.ToValidUTF8(line, "?")
-}
-
-// Watch asks a server again and again until the context ends. Every is the pause between the begins of two probes, and how long one may take;
-// default 1 second. Each result goes to told, in the caller's goroutine.
-func Watch(ctx context.Context, p Prober, every time.Duration, told func(Streak)) {
-	if every <= 0 {
-		every = time.Second
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	var s Streak
-	for {
-		limited, cancel := context.WithTimeout(ctx, every)
-		r := p.Probe(limited)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		s = s.Next(r, time.Now())
-		told(s)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -81,33 +80,6 @@ func TestPodProxyAsksTheAPIServer(t *testing.T) {
 	if got := asked.Load(); got != want {
 		t.Errorf("asked for %s, want %s", got, want)
 	}
-}
-
-type proberFunc func(context.Context) Result
-
-func (f proberFunc) Probe(ctx context.Context) Result { return f(ctx) }
-
-func TestWatchAsksEachSecondAndWaitsNoLonger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		begin, n := time.Now(), 0
-		probe := proberFunc(func(ctx context.Context) Result {
-			if n++; n < 3 {
-				return Result{Ready, ""}
-			}
-			<-ctx.Done()
-			return Result{Silent, ""}
-		})
-		var last Streak
-		Watch(ctx, probe, time.Second, func(s Streak) {
-			if last = s; s.Down() {
-				cancel()
-			}
-		})
-		if took := time.Since(begin); took != 4*time.Second || last.Since.Sub(begin) != 3*time.Second {
-			t.Errorf("two silent probes after two good ones took %s, since %s; want 4s, 3s", took, last.Since.Sub(begin))
-		}
-	})
 }
 
 // world is two real servers, of which the target can be closed, silent or not ready, and a client that asks through the Service once a second

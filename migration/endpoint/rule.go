@@ -17,34 +17,25 @@ const (
 
 // The rules of the decision, in the order in which they are looked at. The first that holds decides.
 const (
+	// RuleUntilCutover: the old server answers until the cutover is done.
 	RuleUntilCutover = "source_until_cutover"
-	RuleRolledBack   = "source_after_rollback"
-	RuleAlone        = "target_alone_after_finalize"
-	RuleFamily       = "one_address_family"
-	RuleLookFirst    = "stay_until_looked"
+	// RuleRolledBack: the old server answers from the moment a rollback begins.
+	RuleRolledBack = "source_after_rollback"
+	// RuleAlone: after Finalize the Service has a selector and leads to the new server alone.
+	RuleAlone = "target_alone_after_finalize"
+	// RuleFamily: an EndpointSlice and a Service have addresses of one family; the new server's pod needs one of the old server's.
+	RuleFamily = "one_address_family"
+	// RuleLookFirst: nothing is moved before the new server was asked once, for instance after the controller began anew.
+	RuleLookFirst = "stay_until_looked"
+	// RuleSourceSilent: the way back is not taken to an old server that is known not to answer.
 	RuleSourceSilent = "stay_where_an_answer_is"
-	RuleBack         = "back_while_target_is_not_ready"
-	RuleSteady       = "target_after_it_answered_in_a_row"
-	RuleServes       = "target_after_cutover"
+	// RuleBack: the old server answers while the new one does not; it is complete until Finalize.
+	RuleBack = "back_while_target_is_not_ready"
+	// RuleSteady: the new server gets the users when it answered for a while, in a row.
+	RuleSteady = "target_after_it_answered_in_a_row"
+	// RuleServes: the new server answers.
+	RuleServes = "target_after_cutover"
 )
-
-// Rule is a named rule and what it says.
-type Rule struct{ Name, Says string }
-
-// Rules lists them in their order.
-func Rules() []Rule {
-	return []Rule{
-		{RuleUntilCutover, "the old server answers until the cutover is done"},
-		{RuleRolledBack, "the old server answers from the moment a rollback begins"},
-		{RuleAlone, "after Finalize the Service has a selector and leads to the new server alone; the old one may be switched off"},
-		{RuleFamily, "an EndpointSlice holds addresses of one family, and so does the Service: the new server's pod needs one of the old server's family"},
-		{RuleLookFirst, "nothing is moved before the new server was asked once, for instance after the controller began anew"},
-		{RuleSourceSilent, "the way back is not taken to an old server that is known not to answer"},
-		{RuleBack, "the old server answers while the new one does not: it is complete until Finalize"},
-		{RuleSteady, "the new server gets the users only when it answered for a while, in a row"},
-		{RuleServes, "the new server answers"},
-	}
-}
 
 // goal is what a phase wants.
 type goal int

@@ -147,11 +147,6 @@ func (p *Plan) Endpoint() (endpoint.Shape, netip.AddrPort, error) {
 	return shape, netip.AddrPortFrom(address, uint16(sourcePort(m.Spec.Source))), nil
 }
 
-// Ready is where the new server's pod tells whether it is ready.
-func (p *Plan) Ready() (port uint16, path string) {
-	return uint16(p.port), p.prefix + endpoint.ReadyPath
-}
-
 func (p *Plan) values() (*values, error) {
 	m := p.o.Migration
 	spec := m.Spec.Target.StatefulSet
