@@ -202,7 +202,13 @@ func (d *Dir) entry(name string) (*Entry, error) {
 		return nil, err
 	}
 	defer b.close()
-	e := &Entry{Name: name, Verdict: OK}
+	return d.judge(b)
+}
+
+// judge says what an open block is; fs.ErrNotExist where Prometheus deletes it while it is looked at.
+func (d *Dir) judge(b *folder) (*Entry, error) {
+	e := &Entry{Name: b.name, Verdict: OK}
+	var err error
 	var damage *Damage
 	e.Meta, err = readMeta(b.root)
 	if err == nil {
@@ -215,6 +221,9 @@ func (d *Dir) entry(name string) (*Entry, error) {
 		return nil, err
 	case e.Meta.Compaction.Deletable:
 		e.Verdict = Deletable
+	}
+	if e.Damage != nil && d.gone(b) { // it renames a folder before it empties it
+		return nil, fmt.Errorf("listing block %s: %w", b.name, fs.ErrNotExist)
 	}
 	if e.Meta != nil && e.Meta.Cut != nil {
 		e.Notes = append(e.Notes, "cut from "+e.Meta.Cut.From.String())

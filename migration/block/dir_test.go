@@ -210,3 +210,35 @@ func TestDigestIsTheSameForTheSameBytes(t *testing.T) {
 		t.Error("a longer segment does not change the digest")
 	}
 }
+
+// TestAListedBlockThatIsBeingDeletedIsNotDamaged: Prometheus renames the folder and empties it while it is open here.
+func TestAListedBlockThatIsBeingDeletedIsNotDamaged(t *testing.T) {
+	for _, deleted := range []bool{true, false} {
+		dir, name, _, p := pinned(t)
+		if err := p.Unpin(); err != nil {
+			t.Fatal(err)
+		}
+		d := openDir(t, dir)
+		b, err := d.openBlock(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.close()
+		now := filepath.Join(dir, name)
+		if deleted {
+			now += ".tmp-for-deletion"
+			if err := os.Rename(filepath.Join(dir, name), now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Remove(filepath.Join(now, metaFile)); err != nil {
+			t.Fatal(err)
+		}
+		switch e, err := d.judge(b); {
+		case deleted && !errors.Is(err, fs.ErrNotExist):
+			t.Errorf("deleted: %+v, %v", e, err)
+		case !deleted && (err != nil || e.Verdict != Damaged):
+			t.Errorf("without its meta.json: %+v, %v", e, err)
+		}
+	}
+}
