@@ -70,7 +70,7 @@ func (o *targetOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.head, "head", "", "size of the write-ahead log and the head's chunks")
 	f.StringSliceVar(&o.override, "override", nil, "rules that may not refuse, by name")
 	o.stage = string(target.Bridge)
-	choiceFlag(cmd, &o.stage, "stage", "Bridge until the cutover, CutOver after it, Final without the old server", string(target.Bridge), string(target.CutOver), string(target.Final))
+	choiceFlag(cmd, &o.stage, "stage", "Bridge until the history is there, Verify while both are compared, CutOver after the cutover, Final without the old server", string(target.Bridge), string(target.Verify), string(target.CutOver), string(target.Final))
 	// They fail for a flag that does not exist only.
 	for _, name := range []string{"filename", "source-config"} {
 		_ = cmd.MarkFlagFilename(name, "yaml", "yml")
@@ -421,7 +421,11 @@ func writeOperator(cmd *cobra.Command, all target.Options, file, dir string) err
 	if err := refusal(x.Plan); err != nil {
 		return err
 	}
-	return writeTarget(cmd, dir, x.Plan, all.Source.Config, []targetFile{{"manifests.yaml", x.Objects}, {"patch.yaml", x.Patch}, {"undo.yaml", x.Undo}})
+	m, err := x.Manifests()
+	if err != nil {
+		return err
+	}
+	return writeTarget(cmd, dir, x.Plan, all.Source.Config, []targetFile{{"manifests.yaml", m.YAML}, {"patch.yaml", x.Patch}, {"undo.yaml", x.Undo}})
 }
 
 // targetReport is a plan for programs.

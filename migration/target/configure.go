@@ -60,7 +60,7 @@ func (p *Plan) edit(f *config.File, err error) error {
 
 // switchOff takes out what must not happen twice.
 func (p *Plan) switchOff() error {
-	if p.Stage != Bridge {
+	if !p.silent() {
 		return nil
 	}
 	for _, off := range []struct{ section, name, why string }{
@@ -196,6 +196,9 @@ func (p *Plan) selfScrape() error {
 				}
 				p.changed("self-scrape", where, "instance becomes "+step.Replacement,
 					"the server scrapes itself here: old and new would be one series with the samples of both")
+				if err := p.selfPort(at, where, address); err != nil {
+					return err
+				}
 				continue
 			}
 			if err := p.reachSource(at, where, address); err != nil {
@@ -204,6 +207,18 @@ func (p *Plan) selfScrape() error {
 		}
 	}
 	return nil
+}
+
+// selfPort leads the server's scrape of itself to where it listens now.
+func (p *Plan) selfPort(at config.Path, where, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	own := strconv.Itoa(int(p.port))
+	if err != nil || port == own {
+		return nil
+	}
+	there := net.JoinHostPort(host, own)
+	p.changed("self-scrape", where, "scraped at "+there, "the new server listens there")
+	return p.edit(p.Config.Append(at, relabelling{[]string{"__address__"}, regexp.QuoteMeta(address), "__address__", there}))
 }
 
 // reachSource leads a loopback target to the source's host, and keeps its instance.
@@ -265,21 +280,44 @@ type remoteRead struct {
 	ReadRecent bool `yaml:"read_recent"`
 	// The shim sees each question as it is, and takes the source's external labels off itself: with the default filter they would be
 	// matched, and a source without them would answer nothing, silently (storage/remote/read.go).
-	FilterExternalLabels bool `yaml:"filter_external_labels"`
+	FilterExternalLabels bool       `yaml:"filter_external_labels"`
+	TLS                  *tlsConfig `yaml:"tls_config,omitempty"`
 }
+
+// tlsConfig is how the server shows itself to the shim.
+type tlsConfig struct {
+	CAFile     string `yaml:"ca_file"`
+	CertFile   string `yaml:"cert_file"`
+	KeyFile    string `yaml:"key_file"`
+	ServerName string `yaml:"server_name"`
+}
+
+const (
+	// ShimFolder is where the Secret with the certificates for the shim is mounted.
+	ShimFolder = "/etc/slipway/shim"
+	// shimServerName is what the shim's certificate is made out to, whatever its address (migration/transfer, InitCredentials).
+	shimServerName = "slipway-source"
+)
 
 // ShimName is the name of the read shim in the configuration.
 const ShimName = "slipway-shim"
 
+// bridged says that the target asks the shim. After the cutover it does not: a source that fails would fail the users' questions.
+func (s Stage) bridged() bool { return s == Bridge }
+
 func (p *Plan) readPast() error {
-	if p.Stage == Final {
+	if !p.Stage.bridged() {
 		return nil
 	}
 	if p.Config.Node("remote_read", 0) != nil {
 		p.found(RuleOwnRemoteRead, Look, "remote_read", "the source reads from other servers as well, and the target does, too", "make sure that the target reaches them")
 	}
 	shim := p.o.Migration.Spec.Target.StatefulSet.Shim
-	if err := p.edit(p.Config.Append(config.Path{"remote_read"}, remoteRead{URL: shim.url(), Name: ShimName, ReadRecent: true})); err != nil {
+	read := remoteRead{URL: shim.url(), Name: ShimName, ReadRecent: true}
+	if p.o.ShimSecret != "" {
+		read.TLS = &tlsConfig{ShimFolder + "/ca.crt", ShimFolder + "/tls.crt", ShimFolder + "/tls.key", shimServerName}
+	}
+	if err := p.edit(p.Config.Append(config.Path{"remote_read"}, read)); err != nil {
 		return err
 	}
 	p.changed("read-shim", "remote_read", "added: "+shim.url(), "until all blocks are installed the target answers for the past through the shim, which cuts at the target's own first sample")
@@ -297,7 +335,7 @@ func (p *Plan) checkFiles() {
 		where := fmt.Sprintf("%s:%d", p.paths.config, n.Line)
 		list := isFileList(at)
 		switch {
-		case n.Value == "":
+		case n.Value == "", strings.HasPrefix(n.Value, ShimFolder+"/"):
 		case list && len(p.matching(n.Value)) == 0, strings.HasSuffix(last, "_file") && p.o.Source.Files[p.absolute(n.Value)] == nil:
 			missing(where, p.absolute(n.Value))
 		case list && at[0] == "scrape_config_files":

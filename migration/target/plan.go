@@ -18,11 +18,16 @@ type Stage string
 const (
 	// Bridge is from the first start to the cutover: no alerts, no remote write, the past is read from the source.
 	Bridge Stage = "Bridge"
-	// CutOver is from the cutover to the end of the observation: alerts and remote write are on, the past can still be read from the source.
+	// Verify is while both servers are compared, before the cutover: no alerts, no remote write, and every answer is the target's own.
+	Verify Stage = "Verify"
+	// CutOver is from the cutover to the end of the observation: alerts and remote write are on.
 	CutOver Stage = "CutOver"
-	// Final is when the source is no longer needed.
+	// Final is when the source is no longer needed: a read shim in the server's pod is gone, too.
 	Final Stage = "Final"
 )
+
+// Stages are all, in the order in which a move goes through them.
+func Stages() []Stage { return []Stage{Bridge, Verify, CutOver, Final} }
 
 // Source is what the old server is.
 type Source struct {
@@ -44,8 +49,13 @@ type Options struct {
 	Migration *Migration
 	// Stage is Bridge by default.
 	Stage Stage
+	// ShimSecret names a Secret with ca.crt, tls.crt and tls.key, the folder target of slipway prometheus agent init, with which the server shows
+	// itself to the shim; its URL begins with https. It is mounted at every stage: a pod that changes is a restart. Empty: no certificates.
+	ShimSecret string
 	// Override names findings that do not refuse.
 	Override []string
+
+	port int32 // where the target listens whatever the source does; 0: as the source
 }
 
 // Change is a difference between the old server and the new one, made on purpose.
@@ -144,6 +154,9 @@ func New(o Options) (*Plan, error) {
 	p.Findings = p.overridden(p.Findings)
 	return p, nil
 }
+
+// silent says that the source alone alerts and writes.
+func (p *Plan) silent() bool { return p.Stage == Bridge || p.Stage == Verify }
 
 // overridden lets pass what the user named.
 func (p *Plan) overridden(findings []Finding) []Finding {
