@@ -1,28 +1,16 @@
 package bundle
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/slipway-dev/slipway/image"
 )
 
-const (
-	imageDirectory = "var/lib/slipway/images"
-	imagePath      = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-)
+const imageDirectory = "var/lib/slipway/images"
 
 type imageNote struct {
 	ID string `json:"id"`
@@ -59,62 +47,12 @@ func (b *Builder) image(ctx context.Context, r recipeImage) (Image, source, erro
 // writeImage writes a docker archive whose one layer is not compressed: the role archive around
 // it is, and the runtime unpacks a plain layer fastest.
 func writeImage(target, reference, program string, r recipeImage) (id string, err error) {
-	layer, err := programLayer(program, r.Path)
+	made, err := image.New(image.Options{
+		Reference: reference, Files: []image.File{{Path: r.Path, Source: program, Mode: 0o755}}, Entrypoint: []string{"/" + r.Path}, User: r.User,
+		CreatedBy: "slipway bundle build", Architecture: architecture(),
+	})
 	if err != nil {
 		return "", err
 	}
-	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(layer, types.DockerUncompressedLayer))
-	if err != nil {
-		return "", fmt.Errorf("adding layer: %w", err)
-	}
-	created := v1.Time{Time: archiveTime()}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return "", fmt.Errorf("configuring image: %w", err)
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Created = "linux", architecture(), created
-	config.History = []v1.History{{Created: created, CreatedBy: "slipway bundle build"}}
-	config.Config = v1.Config{Entrypoint: []string{"/" + r.Path}, Env: []string{imagePath}, User: r.User, WorkingDir: "/"}
-	if image, err = mutate.ConfigFile(image, config); err != nil {
-		return "", fmt.Errorf("configuring image: %w", err)
-	}
-	tag, err := name.NewTag(reference, name.StrictValidation)
-	if err != nil {
-		return "", fmt.Errorf("naming image: %w", err)
-	}
-	if err := tarball.WriteToFile(target, tag, image); err != nil {
-		return "", fmt.Errorf("writing image: %w", err)
-	}
-	if err := os.Chmod(target, 0o644); err != nil {
-		return "", fmt.Errorf("writing image: %w", err)
-	}
-	digest, err := image.ConfigName()
-	if err != nil {
-		return "", fmt.Errorf("naming image: %w", err)
-	}
-	return digest.String(), nil
-}
-
-func programLayer(program, target string) ([]byte, error) {
-	data, err := os.ReadFile(program)
-	if err != nil {
-		return nil, fmt.Errorf("reading program: %w", err)
-	}
-	var buffer bytes.Buffer
-	archive := tar.NewWriter(&buffer)
-	if err := packDirectories(archive, path.Dir(target), map[string]bool{}); err != nil {
-		return nil, err
-	}
-	header := &tar.Header{Typeflag: tar.TypeReg, Name: target, Mode: 0o755, Size: int64(len(data)), ModTime: archiveTime(), Format: tar.FormatUSTAR}
-	if err := archive.WriteHeader(header); err != nil {
-		return nil, fmt.Errorf("packing %s: %w", target, err)
-	}
-	if _, err := archive.Write(data); err != nil {
-		return nil, fmt.Errorf("packing %s: %w", target, err)
-	}
-	if err := archive.Close(); err != nil {
-		return nil, fmt.Errorf("packing %s: %w", target, err)
-	}
-	return buffer.Bytes(), nil
+	return made.ID, made.Write(target)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -22,11 +23,12 @@ import (
 type migrateOptions struct {
 	move.Options
 	from              transfer.MoveOptions
+	ssh               sshSource
 	source, target    server.Options
 	except            []string
 	scrapes, samples  int
 	ceiling, keepFree bytesValue
-	output            string
+	output, progress  string
 	quiet, dryRun     bool
 	coverageAccepted  bool
 	sourceC, targetC  *server.Client
@@ -39,7 +41,8 @@ func newPrometheusMigrateCommand() *cobra.Command {
 		Use:   "migrate --source FROM --source-server URL --target-data DIR --target URL --state DIR",
 		Short: "Bring the history of a running server under another one, with no sample lost",
 		Long: `Bring the whole history of a running Prometheus under a new one that runs already and scrapes the same, while both go on. Run it on the host of the new
-server. --source is the old data directory, host:port of an agent source there, or unix:PATH of one behind SSH.
+server. --source is the old data directory, host:port of an agent source there, unix:PATH of one behind SSH, or ssh://user@host[:port]/directory: then slipway-agent is put
+there, started as the directory's owner, restarted when it or the link dies, and taken away at the end.
 
 Phases: Pin (hard links on the source), StartTarget (the new server's first sample is S'), Coverage (both scrape the same), Stage (blocks are brought and
 verified on this disk), Seam (the block over S' is cut in two), Install (newest first, one at a time, never inside the new server's head), Verify (both servers
@@ -47,8 +50,11 @@ are compared, sample by sample). It ends there: queries and alerts are moved by 
 
 It takes as long as the new server needs to cut its own head once: some three hours with blocks of two. What is waited for, and until about when, is
 printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now.
+With --progress json standard output is one JSON line for each change (phase, steps, waits, blocks, transfer, proof), every two seconds at most while
+only numbers change. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
 		Example: `  slipway prometheus migrate --source old:9797 --credentials ./target --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
+  slipway prometheus migrate --source ssh://root@old/var/lib/prometheus --ssh-key ./key --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
   slipway prometheus migrate --source /mnt/old --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move --dry-run`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -63,7 +69,8 @@ Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 
 func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	outputFlag(cmd, &o.output, "json", "yaml")
-	f.StringVar(&o.from.From, "source", "", "the old data directory, host:port of an agent source, or unix:PATH")
+	f.StringVar(&o.from.From, "source", "", "the old data directory, host:port of an agent source, unix:PATH, or ssh://user@host[:port]/directory")
+	o.ssh.agentFlags(cmd)
 	f.StringVar(&o.from.Credentials, "credentials", "", "folder target of agent init, for host:port")
 	f.StringVar(&o.source.URL, "source-server", "", "address of the old server")
 	f.StringVar(&o.target.URL, "target", "", "address of the new server")
@@ -86,6 +93,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.Every, "every", 5*time.Second, "how often to look while something is waited for")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done now, and what is waited for")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
+	progressFlag(cmd, &o.progress)
 	for _, name := range []string{"source", "source-server", "target", "target-data", "state"} {
 		// These fail for a flag that does not exist only.
 		_ = cmd.MarkFlagRequired(name)
@@ -95,6 +103,9 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
+	if o.progress == "json" {
+		return o.runLines(ctx, out, errs)
+	}
 	if o.quiet {
 		errs = io.Discard
 	}
@@ -117,6 +128,33 @@ func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
 	if printed := printMove(out, o.output, s); printed != nil {
 		return printed
 	}
+	return err
+}
+
+// runLines runs for a program that reads standard output: a line for each change, and nothing else. People read the other one.
+func (o *migrateOptions) runLines(ctx context.Context, out, errs io.Writer) error {
+	if o.output != "" || o.dryRun {
+		return &usageError{errors.New("--progress json goes with neither --output nor --dry-run")}
+	}
+	if o.quiet {
+		errs = io.Discard
+	}
+	lines := &progressLines{w: out, now: time.Now}
+	o.Report = lines.tell
+	err := o.move(ctx, errs)
+	if ctx.Err() == nil {
+		lines.end(err)
+	}
+	return err
+}
+
+func (o *migrateOptions) move(ctx context.Context, errs io.Writer) error {
+	end, err := o.open(ctx, errs)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = move.Run(ctx, o.Options)
 	return err
 }
 
@@ -153,8 +191,8 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 	if o.dryRun { // then no query is timed, and nothing is read but lists
 		o.from.Still = true
 	}
-	var end func()
-	if o.Source, end, err = transfer.OpenSource(ctx, o.from); err != nil {
+	end, err := o.openSource(ctx, errs)
+	if err != nil {
 		return nil, err
 	}
 	o.SourceName = o.from.From
@@ -163,11 +201,36 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 			end()
 			return nil, fmt.Errorf("naming the source: %w", err)
 		}
+	} else if o.ceiling > 0 { // a directory of this host is held where it is read
+		o.Pull.Pace = transfer.NewThrottle(transfer.ThrottleOptions{Budget: transfer.Budget{Ceiling: int64(o.ceiling)}}).Wait
 	}
 	o.Pull.KeepFree, o.Pull.Progress = uint64(o.keepFree), pullProgress(errs, time.Now)
 	o.Tell = tellMove(errs)
 	o.Coverage, o.Bridge, o.Proof, o.LateWindow = o.coverage, o.bridge, o.compare(errs), o.late
 	return end, nil
+}
+
+// openSource opens the old data directory, here or on its host.
+func (o *migrateOptions) openSource(ctx context.Context, errs io.Writer) (end func(), err error) {
+	if !isSSH(o.from.From) {
+		o.Source, end, err = transfer.OpenSource(ctx, o.from)
+		return end, err
+	}
+	var args []string
+	if o.dryRun {
+		args = []string{"-full-speed"}
+	} else if o.ssh.server.URL == "" {
+		if o.source.User != "" || o.source.TokenFile != "" {
+			return nil, &usageError{errors.New("--agent-server is missing: where the old server is reached from its own host, with --agent-server-password-file or the like there")}
+		}
+		o.ssh.server = server.Options{URL: o.source.URL}
+	}
+	a, err := o.ssh.open(ctx, o.from.From, args, errs)
+	if err != nil {
+		return nil, err
+	}
+	o.Source = a.Source()
+	return a.Close, nil
 }
 
 // tellMove prints the next step, and waits when they change. Their times move a little while servers scrape.

@@ -15,6 +15,7 @@ import (
 
 type pullOptions struct {
 	transfer.MoveOptions
+	ssh               sshSource
 	ceiling, keepFree bytesValue
 	output            string
 	quiet             bool
@@ -26,7 +27,8 @@ func newPrometheusPullCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull FROM DIR",
 		Short: "Bring blocks into a data directory",
-		Long: `Bring the blocks of another Prometheus data directory into DIR. FROM is host:port of an agent source, unix:PATH of one behind SSH, or a directory of this host.
+		Long: `Bring the blocks of another Prometheus data directory into DIR. FROM is host:port of an agent source, unix:PATH of one behind SSH, a directory of this host, or
+ssh://user@host[:port]/directory: then slipway-agent is put there and taken away at the end.
 Blocks are staged in DIR/slipway-staging, newest first, and verified on this disk: every byte against what was read at the source, every sum of the
 block itself. Killed at any moment, the same command goes on where it was; what is staged or installed is not read again.
 
@@ -36,6 +38,7 @@ What must not be installed is refused by a named rule with its numbers; some rul
 Exit codes: 0 all is there, 1 something is refused or did not work, 2 wrong usage, 130 interrupted.`,
 		Example: `  slipway prometheus pull old.example:9797 /prometheus --credentials ./target
   slipway prometheus pull old.example:9797 /prometheus --credentials ./target --install --server http://127.0.0.1:9090
+  slipway prometheus pull ssh://root@old.example/var/lib/prometheus /prometheus --ssh-key ./key --agent-server http://127.0.0.1:9090
   slipway prometheus pull /mnt/old /prometheus --still --install`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
@@ -52,6 +55,7 @@ func (o *pullOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	outputFlag(cmd, &o.output, "json", "yaml")
 	f.StringVar(&o.Credentials, "credentials", "", "folder target of agent init, for host:port")
+	o.ssh.agentFlags(cmd)
 	f.BoolVar(&o.Still, "still", false, "no server runs in the directory FROM: pin nothing, write nothing there")
 	f.StringVar(&o.SourceServer.URL, "source-server", "", "address of the server that runs in the directory FROM; reads slow down when its queries do")
 	serverFlags(f, "source-server-", " of the server in FROM", &o.SourceServer)
@@ -88,6 +92,14 @@ func (o *pullOptions) run(cmd *cobra.Command) error {
 	o.Ceiling, o.Pull.KeepFree = int64(o.ceiling), uint64(o.keepFree)
 	o.Pull.Progress = pullProgress(errs, time.Now)
 	o.Installed = func(s transfer.Step) { fmt.Fprintf(errs, "installed %s\n", s.Block) }
+	if isSSH(o.From) {
+		a, err := o.ssh.open(cmd.Context(), o.From, nil, errs)
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		o.Source = a.Source()
+	}
 	moved, err := transfer.Move(cmd.Context(), o.MoveOptions)
 	if moved == nil {
 		return err

@@ -44,7 +44,7 @@ Beyond loopback it needs --credentials, and the new server's remote_read the cer
 	serverFlags(f, "source-", " of the old server", &o.Source)
 	f.StringVar(&o.Target.URL, "target", "", "address of the new server, as in http://127.0.0.1:9090")
 	serverFlags(f, "target-", " of the new server", &o.Target)
-	f.StringVar(&o.State, "state", "", "file that keeps the boundary; its folder must exist")
+	f.StringVar(&o.State, "state", "", "file that keeps the boundary; its folder is made where it is missing")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9798", "host:port")
 	f.StringVar(&o.Credentials, "credentials", "", "folder source of agent init; needed beyond loopback")
 	f.StringVar(&o.boundary, "boundary", "", "set the boundary, as in 2026-11-22T12:00:00Z (default: the new server's first sample)")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -20,14 +21,19 @@ type Client struct {
 	bastionHostKey string
 	release        func()
 	once           sync.Once
-	done           chan struct{}
+	done           chan struct{} // Close was called
+	ended          chan struct{} // the connection has ended
 }
 
 func newClient(conn *gossh.Client, e Endpoint, shown gossh.PublicKey, keepAlive time.Duration) *Client {
 	c := &Client{
 		conn: conn, address: e.Address(), user: e.User, hostKey: authorizedKey(shown),
-		done: make(chan struct{}),
+		done: make(chan struct{}), ended: make(chan struct{}),
 	}
+	go func() {
+		_ = conn.Wait() // why it ended is told by who uses it
+		close(c.ended)
+	}()
 	go c.keepAlive(keepAlive)
 	return c
 }
@@ -202,4 +208,56 @@ func (b *bounded) exceeded() bool {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	return b.over
+}
+
+// Dial opens a connection from the host: network is tcp with host:port, or unix with the path of a socket. Its deadlines close it: the
+// protocol has none. The host may forbid this, which is *ForwardError.
+func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.conn.DialContext(ctx, network, address)
+	var rejected *gossh.OpenChannelError
+	switch {
+	case err == nil:
+		return &channel{Conn: conn}, nil
+	case errors.As(err, &rejected) && rejected.Reason == gossh.Prohibited:
+		return nil, &ForwardError{Address: c.address, User: c.user, Err: err}
+	case errors.As(err, &rejected):
+		return nil, fmt.Errorf("connecting to %s from %s: %w", address, c.address, err)
+	}
+	return nil, c.broken(cause(ctx, err))
+}
+
+// Done is closed when the connection has ended, whoever ended it.
+func (c *Client) Done() <-chan struct{} { return c.ended }
+
+// channel is a connection through the host. A read that is late ends it.
+type channel struct {
+	net.Conn
+	mutex sync.Mutex
+	late  *time.Timer
+}
+
+// SetReadDeadline closes the connection at a time unless it is set again before; the zero time never.
+func (c *channel) SetReadDeadline(at time.Time) error {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.late != nil {
+		c.late.Stop()
+		c.late = nil
+	}
+	if !at.IsZero() {
+		c.late = time.AfterFunc(time.Until(at), func() { _ = c.Conn.Close() })
+	}
+	return nil
+}
+
+// SetDeadline is that of reads: what is written waits for the other side's window, whose silence a read sees.
+func (c *channel) SetDeadline(at time.Time) error { return c.SetReadDeadline(at) }
+
+// SetWriteDeadline does nothing.
+func (c *channel) SetWriteDeadline(time.Time) error { return nil }
+
+// Close ends the connection.
+func (c *channel) Close() error {
+	_ = c.SetReadDeadline(time.Time{}) // it has no error
+	return c.Conn.Close()
 }

@@ -358,3 +358,62 @@ func passphraseKey(t *testing.T) string {
 	}
 	return string(pem.EncodeToMemory(block))
 }
+
+// TestClientDial speaks to a socket of the host; a read that is late ends the connection.
+func TestClientDial(t *testing.T) {
+	f := newFixture(t, func(o *sshtest.Options) { o.Forward = true })
+	path := t.TempDir() + "/s"
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("hello")) // and then nothing
+		}
+	}()
+	client, err := f.dialer.Dial(t.Context(), f.endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := client.Dial(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := conn.Read(got); err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(got); err == nil {
+		t.Error("a late read did not end")
+	}
+	if _, err := client.Dial(t.Context(), "unix", path+"-not"); err == nil {
+		t.Error("there is no such socket")
+	}
+	f.server.Cut()
+	<-client.Done()
+	if _, err := client.Dial(t.Context(), "unix", path); err == nil {
+		t.Error("the connection is cut")
+	}
+}
+
+func TestClientDialNamesAHostThatForbidsIt(t *testing.T) {
+	f := newFixture(t, nil)
+	client, err := f.dialer.Dial(t.Context(), f.endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var no *ssh.ForwardError
+	if _, err := client.Dial(t.Context(), "unix", "/run/x"); !errors.As(err, &no) || !strings.Contains(err.Error(), "AllowStreamLocalForwarding") {
+		t.Errorf("%v", err)
+	}
+}

@@ -46,3 +46,17 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// ForwardError says that a host opens no connections for a user.
+type ForwardError struct {
+	Address, User string
+	Err           error
+}
+
+// Error gives the text.
+func (e *ForwardError) Error() string {
+	return fmt.Sprintf("the SSH server %s opens no connections for %s: allow it (AllowStreamLocalForwarding, AllowTcpForwarding, no \"restrict\" before the key): %v", e.Address, e.User, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *ForwardError) Unwrap() error { return e.Err }

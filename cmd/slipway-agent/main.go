@@ -110,6 +110,8 @@ func source(ctx context.Context, args []string, errs io.Writer) error {
 	flags.Float64Var(&o.Budget.LatencyPercent, "latency-budget", 20, "percent by which the server's query may be slower than idle")
 	serverFlags(flags, "server", "address of the server, whose query latency holds the transfer", &o.Server)
 	flags.StringVar(&o.Query, "query", "", "PromQL that is asked there (default: count(up))")
+	flags.BoolVar(&o.AsOwner, "as-owner", false, "as root: become the owner of the data directory once the socket is there")
+	flags.DurationVar(&o.IdleEnd, "idle", 0, "end when nobody asked anything for so long; 0: never")
 	if err := parse(flags, errs, args, "data", "listen"); err != nil {
 		return err
 	}

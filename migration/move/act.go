@@ -88,6 +88,12 @@ func (m *mover) lower(s *Step) error {
 func (m *mover) stage(ctx context.Context, w *World, names []string) error {
 	pull := m.o.Pull
 	pull.Source, pull.Target, pull.Blocks = m.o.Source, m.o.TargetData, names
+	pull.Progress = func(p transfer.Progress) {
+		if m.o.Pull.Progress != nil {
+			m.o.Pull.Progress(p)
+		}
+		m.report(&p)
+	}
 	_, err := transfer.Pull(ctx, pull)
 	m.o.crash("after stage")
 	refused := (*transfer.RefusedError)(nil)

@@ -47,6 +47,8 @@ type Options struct {
 	Installer transfer.InstallerOptions
 	// Tell is told each step before it is done, and waits when they change; nil: nobody.
 	Tell func(d *Decision)
+	// Report is told how far the move is: at each decision, about every second while blocks travel, and at the end; nil: nobody.
+	Report func(p Progress)
 
 	// crash is called at named points; tests end the run there.
 	crash func(point string)
@@ -66,6 +68,8 @@ type mover struct {
 	installer                *transfer.Installer
 	late                     *time.Duration
 	unsaved                  bool // the state has what its file has not
+	world                    *World
+	decision                 *Decision // about it
 }
 
 func newMover(o Options) (*mover, error) {
@@ -129,6 +133,7 @@ func Run(ctx context.Context, o Options) (*State, error) {
 	err = m.run(ctx)
 	if err != nil && ctx.Err() == nil {
 		m.state.Stopped = err.Error()
+		m.reportEnd(err)
 		err = errors.Join(err, m.save("stopped"))
 	}
 	return &m.state, err
@@ -149,6 +154,10 @@ func (m *mover) run(ctx context.Context) error {
 		if text := d.String(); text != told {
 			told = text
 			m.o.Tell(d)
+		}
+		m.world, m.decision = w, d
+		if d.Stop == nil {
+			m.report(nil)
 		}
 		switch {
 		case d.Stop != nil:

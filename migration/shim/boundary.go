@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -78,6 +79,10 @@ func readState(file string) (int64, error) {
 func (b *boundary) freeze(at int64) error {
 	text, err := json.Marshal(state{Version: stateVersion, Boundary: at, Frozen: b.now().UTC()})
 	if err != nil {
+		return fmt.Errorf("keeping the boundary: %w", err)
+	}
+	// On a volume that is new nobody else made the folder.
+	if err := os.Mkdir(filepath.Dir(b.file), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("keeping the boundary: %w", err)
 	}
 	if err := durable.Replace(b.file, append(text, '\n'), 0o600); err != nil {

@@ -15,7 +15,7 @@ import (
 func TestTheBoundaryIsTheFirstHeadThatStays(t *testing.T) {
 	x := newTarget(math.MaxInt64)
 	x.max.Store(math.MinInt64)
-	file := filepath.Join(t.TempDir(), "state.json")
+	file := filepath.Join(t.TempDir(), "slipway-move", "state.json") // the folder is made
 	o := Options{Target: server.Options{URL: x.serve(t)}, Source: server.Options{URL: "http://127.0.0.1:1"}, State: file, Settle: 30 * time.Second}
 	s, err := New(o)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 type Options struct {
 	// Source is the old server, Target the new one, whose remote_read asks the shim. Their Timeout, MaxBytes and Parallel are set here.
 	Source, Target server.Options
-	// State is the file that keeps the boundary; the folder must exist.
+	// State is the file that keeps the boundary; its folder is made where it is missing, not those above.
 	State string
 	// Boundary sets it, in Unix milliseconds; 0: the target's own first sample, read as soon as there is one.
 	Boundary int64

@@ -248,7 +248,7 @@ func (p *Plan) reachSource(at config.Path, where, address string) error {
 func (p *Plan) isItself(address string) bool {
 	_, port, err := net.SplitHostPort(address)
 	own := p.port
-	if u := p.o.Migration.Spec.Source.port(); u != 0 {
+	if u := sourcePort(p.o.Migration.Spec.Source); u != 0 {
 		own = u
 	}
 	return err == nil && (port == strconv.Itoa(int(own)) || port == strconv.Itoa(int(p.port)))
@@ -313,14 +313,14 @@ func (p *Plan) readPast() error {
 		p.found(RuleOwnRemoteRead, Look, "remote_read", "the source reads from other servers as well, and the target does, too", "make sure that the target reaches them")
 	}
 	shim := p.o.Migration.Spec.Target.StatefulSet.Shim
-	read := remoteRead{URL: shim.url(), Name: ShimName, ReadRecent: true}
+	read := remoteRead{URL: shimURL(shim), Name: ShimName, ReadRecent: true}
 	if p.o.ShimSecret != "" {
 		read.TLS = &tlsConfig{ShimFolder + "/ca.crt", ShimFolder + "/tls.crt", ShimFolder + "/tls.key", shimServerName}
 	}
 	if err := p.edit(p.Config.Append(config.Path{"remote_read"}, read)); err != nil {
 		return err
 	}
-	p.changed("read-shim", "remote_read", "added: "+shim.url(), "until all blocks are installed the target answers for the past through the shim, which cuts at the target's own first sample")
+	p.changed("read-shim", "remote_read", "added: "+shimURL(shim), "until all blocks are installed the target answers for the past through the shim, which cuts at the target's own first sample")
 	return nil
 }
 

@@ -87,19 +87,21 @@ func find[T runtime.Object](objects []runtime.Object, name string) (found T) {
 // check holds what a template gave against what the move stands on.
 func (p *Plan) check(m *Manifests, v *values) error {
 	set := find[*appsv1.StatefulSet](m.Objects, v.Name)
-	service := find[*corev1.Service](m.Objects, v.Name)
 	claim := find[*corev1.PersistentVolumeClaim](m.Objects, v.ClaimName)
 	switch {
 	case set == nil:
 		return fmt.Errorf("checking the manifests: there is no StatefulSet %s", v.Name)
 	case set.Spec.Replicas == nil || *set.Spec.Replicas != 1:
 		return fmt.Errorf("checking the manifests: StatefulSet %s has not one replica: the others would have none of the data", v.Name)
-	case service == nil:
-		return fmt.Errorf("checking the manifests: there is no Service %s", v.Name)
-	case len(service.Spec.Selector) > 0:
-		return fmt.Errorf("checking the manifests: Service %s has a selector: it would lead to the new server before the cutover", v.Name)
 	case claim == nil:
 		return fmt.Errorf("checking the manifests: there is no PersistentVolumeClaim %s", v.ClaimName)
+	}
+	users, source, err := p.Endpoint()
+	if err == nil {
+		err = users.Check(find[*corev1.Service](m.Objects, v.Name), find[*discoveryv1.EndpointSlice](m.Objects, v.SliceName), source)
+	}
+	if err != nil {
+		return fmt.Errorf("checking the manifests: %w", err)
 	}
 	if got, there := stored(m.Objects, v); !there || got != v.Config {
 		return fmt.Errorf("checking the manifests: %s %s does not hold the planned configuration as %s", v.ConfigKind, v.ConfigName, v.ConfigKey)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path"
 	"regexp"
 	"slices"
@@ -14,10 +15,11 @@ import (
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
+
+	"github.com/slipway-dev/slipway/migration/endpoint"
 )
 
 //go:embed template.yaml
@@ -59,6 +61,7 @@ type values struct {
 	Resources                                            corev1.ResourceRequirements
 	ShimImage                                            string
 	ShimArgs                                             []string
+	ShimSecret, ShimFolder                               string
 }
 
 // Manifests are the objects of a plan.
@@ -124,40 +127,58 @@ func lines(indent int, text string) (string, error) {
 	return b.String(), nil
 }
 
-func (p *Plan) values() (*values, error) {
+// Endpoint is the users' Service, and the address of the old server, to which it leads until the cutover. Both are the same for a target of
+// Prometheus Operator, but for the labels of its pod.
+func (p *Plan) Endpoint() (endpoint.Shape, netip.AddrPort, error) {
 	m := p.o.Migration
 	spec := m.Spec.Target.StatefulSet
-	address, err := m.Spec.Source.address()
+	address, err := sourceAddress(m.Spec.Source)
 	if err != nil {
-		return nil, err
+		return endpoint.Shape{}, netip.AddrPort{}, err
 	}
 	selector := map[string]string{labelName: "prometheus", labelInstance: spec.Name}
 	labels := maps.Clone(selector)
 	labels[labelManagedBy] = manager
+	shape := endpoint.Shape{Namespace: m.Namespace, Name: spec.Name, Labels: labels, Selector: selector,
+		Type: spec.Service.Type, Port: p.port, NodePort: spec.Service.NodePort}
+	if shape.Type == "" {
+		shape.Type = corev1.ServiceTypeClusterIP
+	}
+	return shape, netip.AddrPortFrom(address, uint16(sourcePort(m.Spec.Source))), nil
+}
+
+// Ready is where the new server's pod tells whether it is ready.
+func (p *Plan) Ready() (port uint16, path string) {
+	return uint16(p.port), p.prefix + endpoint.ReadyPath
+}
+
+func (p *Plan) values() (*values, error) {
+	m := p.o.Migration
+	spec := m.Spec.Target.StatefulSet
+	users, source, err := p.Endpoint()
+	if err != nil {
+		return nil, err
+	}
+	slice := users.Slice(endpoint.Source, source)
 	v := &values{
 		Name: spec.Name, Namespace: m.Namespace, Image: spec.Image, WorkingDir: p.paths.work,
-		Labels: labels, Selector: selector,
-		SliceLabels: map[string]string{discoveryv1.LabelServiceName: spec.Name, discoveryv1.LabelManagedBy: manager + ".dev"},
-		ConfigKind:  "ConfigMap", ConfigName: spec.ConfigMapName, ConfigKey: path.Base(p.paths.config), ConfigDir: p.paths.dir, Config: string(p.Config.Bytes()),
+		Labels: users.Labels, Selector: users.Selector, SliceLabels: slice.Labels,
+		ConfigKind: "ConfigMap", ConfigName: spec.ConfigMapName, ConfigKey: path.Base(p.paths.config), ConfigDir: p.paths.dir, Config: string(p.Config.Bytes()),
 		ClaimName: spec.Name + "-data", VolumeName: spec.Storage.VolumeName, ClassName: spec.Storage.ClassName, Size: ptr.To(p.Size()).String(),
-		PodServiceName: spec.Name + "-pod", SliceName: spec.Name + "-slipway", AddressType: string(discoveryv1.AddressTypeIPv4),
-		ServiceType: spec.Service.Type, Port: p.port, NodePort: spec.Service.NodePort, SourcePort: m.Spec.Source.port(), SourceAddress: address.String(),
-		DataDir: DataDir, Args: p.Args, ReadyPath: p.prefix + "/-/ready", HealthyPath: p.prefix + "/-/healthy",
+		PodServiceName: spec.Name + "-pod", SliceName: slice.Name, AddressType: string(slice.AddressType),
+		ServiceType: users.Type, Port: p.port, NodePort: users.NodePort, SourcePort: int32(source.Port()), SourceAddress: source.Addr().String(),
+		DataDir: DataDir, Args: p.Args, ReadyPath: p.prefix + endpoint.ReadyPath, HealthyPath: p.prefix + "/-/healthy",
 		PodSecurity: podSecurity(spec.SecurityContext), ContainerSecurity: containerSecurity(), Resources: spec.Resources,
 	}
-	if address.Is6() {
-		v.AddressType = string(discoveryv1.AddressTypeIPv6)
-	}
-	if len(p.Config.Secrets()) > 0 {
+	// The kind is that of all stages: the pod names it, and a pod that changes is a restart.
+	if len(p.Config.Secrets())+len(p.o.Source.Config.Secrets()) > 0 {
 		v.ConfigKind = "Secret"
 	}
 	if v.ConfigName == "" {
 		v.ConfigName = spec.Name
 	}
 	v.FilesName = v.ConfigName + "-files"
-	if v.ServiceType == "" {
-		v.ServiceType = corev1.ServiceTypeClusterIP
-	}
+	v.ShimSecret, v.ShimFolder = p.o.ShimSecret, ShimFolder
 	if p.Stage != Final {
 		v.ShimImage, v.ShimArgs = spec.Shim.Image, spec.Shim.Args
 	}

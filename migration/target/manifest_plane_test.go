@@ -27,10 +27,10 @@ func TestMain(m *testing.M) { os.Exit(planetest.Main(m, func(c *rest.Config) { a
 func TestTheAPIServerTakesTheManifests(t *testing.T) {
 	c := kubetest.Client(t, apiServer, clientgoscheme.Scheme)
 	kubetest.Must(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "monitoring", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}})
-	for _, stage := range []Stage{Bridge, CutOver, Final} {
+	for _, stage := range []Stage{Bridge, Verify, CutOver, Final} {
 		t.Run("every object of "+string(stage), func(t *testing.T) {
 			o := shop(t)
-			o.Stage = stage
+			o.Stage, o.ShimSecret = stage, "ecs-metrics-target"
 			for _, obj := range manifests(t, o, "") {
 				// An object of a kind that the standard does not look at is checked by its schema; the pod itself follows below.
 				if err := c.Create(t.Context(), obj, client.DryRunAll); err != nil {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -34,6 +36,30 @@ func TestASecretInTheConfigurationMakesItASecret(t *testing.T) {
 	}
 }
 
+// TestThePodIsTheSameAtEveryStage: another one would be a restart of the new server.
+func TestThePodIsTheSameAtEveryStage(t *testing.T) {
+	var first *corev1.PodTemplateSpec
+	for _, stage := range []Stage{Bridge, Verify, CutOver, Final} {
+		o := replaced(t, "shim: {image: registry.shop/slipway-agent:0.1.0, args: [shim]}", "shim: {url: 'https://ecs-metrics-shim.monitoring.svc:9798/api/v1/read'}")
+		o.Stage, o.ShimSecret = stage, "ecs-metrics-target"
+		m, err := plan(t, o).Manifests("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod := &find[*appsv1.StatefulSet](m.Objects, "prometheus-ecs").Spec.Template
+		if first == nil {
+			first = pod
+		}
+		if diff := cmp.Diff(first, pod); diff != "" {
+			t.Errorf("%s (-Bridge +%s):\n%s", stage, stage, diff)
+		}
+		config := find[*corev1.Secret](m.Objects, "prometheus-ecs").StringData["prometheus.yml"]
+		if shows := strings.Contains(config, "key_file: /etc/slipway/shim/tls.key"); shows != stage.bridged() {
+			t.Errorf("%s: the server shows itself to the shim: %t", stage, shows)
+		}
+	}
+}
+
 func TestTemplatesOfUsers(t *testing.T) {
 	cases := []struct {
 		name     string
@@ -46,13 +72,15 @@ func TestTemplatesOfUsers(t *testing.T) {
 		{"a value that the template does not have is refused", "{{ json .Size }}", "{{ json .Sise }}", "filling the template: "},
 		{"two replicas are refused", "replicas: 1", "replicas: 2", "has not one replica"},
 		{"a selector is refused", "  type: {{ json .ServiceType }}", "  selector: {a: b}", "has a selector: it would lead to the new server before the cutover"},
+		{"a slice that leads elsewhere is refused", "{{ json .SourceAddress }}", "198.18.0.99", "does not lead to the old server at "},
+		{"a slice of another name is refused", "{{ json .SliceName }}", "mine", "there is no EndpointSlice prometheus-ecs-slipway"},
 		{"arguments of one's own alone are refused", "{{- range .Args }}", "{{- range .ShimArgs }}", "lacks the argument --config.file=/etc/prometheus/prometheus.yml"},
 		{"data elsewhere is refused", "{name: data, mountPath: {{ json .DataDir }}}", "{name: data, mountPath: /data}", "is not mounted at /prometheus"},
 		{"a configuration elsewhere is refused", "mountPath: {{ json .ConfigDir }}", "mountPath: /conf", "nothing is mounted at /etc/prometheus"},
 		{"another namespace is refused", "metadata: {name: {{ json .ClaimName }}, namespace: {{ json .Namespace }}", "metadata: {name: {{ json .ClaimName }}, namespace: x", "is in namespace x"},
 		{"an unknown kind is refused", "kind: EndpointSlice", "kind: Endpoints", "Endpoints of discovery.k8s.io/v1 is not known here"},
 		{"a broken template is refused", "{{ json .Size }}", "{{ yaml .Size }}", "reading the template"},
-		{"another configuration is refused", "{{ lines 4 .Config }}", "'global: {}'", "ConfigMap prometheus-ecs does not hold the planned configuration as prometheus.yml"},
+		{"another configuration is refused", "{{ lines 4 .Config }}", "'global: {}'", "Secret prometheus-ecs does not hold the planned configuration as prometheus.yml"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

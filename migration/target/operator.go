@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
@@ -170,8 +171,8 @@ func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 func newStage(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 	// What follows from the old server is the same for both kinds of target.
 	spec := o.Migration.Spec.Target.Prometheus
-	same := &StatefulSetSpec{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
-	if _, err := same.version(); err != nil {
+	same := &v1alpha1.StatefulSetTarget{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
+	if _, err := serverVersion(same); err != nil {
 		return nil, fmt.Errorf("planning the target: neither spec.version nor the tag of spec.image of Prometheus %s says which version it is; set spec.version", cr.Name)
 	}
 	if s := cr.Spec.Storage; s != nil {
@@ -180,7 +181,7 @@ func newStage(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 		}
 	}
 	m := *o.Migration
-	m.Spec.Target = Spec{StatefulSet: same}
+	m.Spec.Target = v1alpha1.Target{StatefulSet: same}
 	o.Migration, o.port = &m, operatorPort
 	p, err := New(o)
 	if err != nil {

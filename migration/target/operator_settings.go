@@ -169,7 +169,7 @@ func (x *Operator) storage() {
 func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.CommonPrometheusFields) {
 	shim := x.o.Migration.Spec.Target.StatefulSet.Shim
 	if x.Stage.bridged() {
-		read := monitoringv1.RemoteReadSpec{URL: shim.url(), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)}
+		read := monitoringv1.RemoteReadSpec{URL: shimURL(shim), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)}
 		if name := x.o.ShimSecret; name != "" {
 			key := func(key string) *corev1.SecretKeySelector {
 				return &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}

@@ -13,13 +13,15 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/slipway-dev/slipway/test/golden"
+
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
 
 // operated is the shop's server going to a Prometheus of the operator.
 func operated(t testing.TB, oldnew ...string) (Options, *monitoringv1.Prometheus) {
 	t.Helper()
 	o := shop(t)
-	o.Migration.Spec.Target = Spec{Prometheus: &PrometheusSpec{Name: "k8s", Shim: ShimSpec{Image: "registry.shop/slipway-agent:0.1.0", Args: []string{"shim"}}}}
+	o.Migration.Spec.Target = v1alpha1.Target{Prometheus: &v1alpha1.PrometheusTarget{Name: "k8s", Shim: v1alpha1.Shim{Image: "registry.shop/slipway-agent:0.1.0", Args: []string{"shim"}}}}
 	cr, err := ReadPrometheus([]byte(strings.NewReplacer(oldnew...).Replace(string(read(t, "prometheus-k8s.yaml")))))
 	if err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func New(o Options) (*Plan, error) {
 	if spec == nil {
 		return nil, fmt.Errorf("planning the target: target.statefulSet is not there")
 	}
-	version, err := spec.version()
+	version, err := serverVersion(spec)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,8 @@ type ClientOptions struct {
 	Address string
 	// TLS is needed for host:port and not taken for a socket.
 	TLS *tls.Config
+	// Dial connects in place of Address, by a way that says itself who may use it; nil: Address.
+	Dial func(ctx context.Context) (net.Conn, error)
 }
 
 // Client is a Server's other end.
@@ -50,7 +52,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}
 	c := &Client{http: &http.Client{Transport: transport}}
 	network, address := "tcp", o.Address
-	if path, ok := strings.CutPrefix(o.Address, "unix:"); ok {
+	if path, ok := strings.CutPrefix(o.Address, "unix:"); ok || o.Dial != nil {
 		network, address, c.base = "unix", path, "http://source"
 	} else {
 		if o.TLS == nil {
@@ -62,7 +64,11 @@ func NewClient(o ClientOptions) (*Client, error) {
 		transport.TLSClientConfig, c.base = o.TLS, "https://"+o.Address
 	}
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, network, address)
+		dial := o.Dial
+		if dial == nil {
+			dial = func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }
+		}
+		conn, err := dial(ctx)
 		if err != nil {
 			return nil, err
 		}

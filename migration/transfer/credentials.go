@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -27,48 +28,79 @@ const (
 // CredentialFolders are the folders that InitCredentials makes, one for each host.
 func CredentialFolders() []string { return []string{"source", "target"} }
 
+// Credentials are the files of InitCredentials by their names, as a Secret holds them: of the authority (ca.crt, ca.key), and of the folders
+// source and target (ca.crt, tls.crt, tls.key).
+type Credentials struct{ Authority, Source, Target map[string][]byte }
+
+// EnsureCredentials gives certificates for a transfer. What is in have and good stays; what is not there or ends soon is made.
+func EnsureCredentials(have Credentials, issuer *certs.Issuer) (Credentials, error) {
+	ca, _, err := issuer.EnsureCA(certs.Pair{Certificate: have.Authority[authorityFile], Key: have.Authority[authorityKey]}, "slipway-transfer")
+	if err != nil {
+		return have, fmt.Errorf("making certificates: %w", err)
+	}
+	all := Credentials{Authority: map[string][]byte{authorityFile: ca.Certificate, authorityKey: ca.Key}}
+	for _, side := range []struct {
+		name string
+		have map[string][]byte
+		into *map[string][]byte
+		leaf certs.Leaf
+	}{
+		{"source", have.Source, &all.Source, certs.Leaf{CommonName: sourceName, Names: []string{sourceName}, Usage: certs.Server}},
+		{"target", have.Target, &all.Target, certs.Leaf{CommonName: targetName, Names: []string{targetName}, Usage: certs.Client}},
+	} {
+		pair, _, err := issuer.EnsureLeaf(certs.Pair{Certificate: side.have[certFile], Key: side.have[keyFile]}, ca, side.leaf)
+		if err != nil {
+			return have, fmt.Errorf("making certificates of the %s: %w", side.name, err)
+		}
+		*side.into = map[string][]byte{authorityFile: ca.Certificate, certFile: pair.Certificate, keyFile: pair.Key}
+	}
+	return all, nil
+}
+
 // InitCredentials writes an authority and the folders source and target, each with ca.crt, tls.crt and tls.key, below a
 // folder. What is there and good stays. ca.key is needed for nothing but another InitCredentials.
 func InitCredentials(folder string, issuer *certs.Issuer) error {
-	ca, err := certs.ReadPair(filepath.Join(folder, authorityFile), filepath.Join(folder, authorityKey))
-	if err != nil {
+	pair := func(dir, cert, key string) (map[string][]byte, error) {
+		p, err := certs.ReadPair(filepath.Join(folder, dir, cert), filepath.Join(folder, dir, key))
+		return map[string][]byte{cert: p.Certificate, key: p.Key}, err
+	}
+	var have Credentials
+	var errs [3]error
+	have.Authority, errs[0] = pair("", authorityFile, authorityKey)
+	have.Source, errs[1] = pair("source", certFile, keyFile)
+	have.Target, errs[2] = pair("target", certFile, keyFile)
+	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("making certificates: %w", err)
 	}
-	ca, made, err := issuer.EnsureCA(ca, "slipway-transfer")
-	if err == nil && made {
-		err = certs.WritePair(filepath.Join(folder, authorityFile), filepath.Join(folder, authorityKey), ca)
-	}
+	all, err := EnsureCredentials(have, issuer)
 	if err != nil {
+		return err
+	}
+	if err := writePair(folder, authorityFile, authorityKey, have.Authority, all.Authority); err != nil {
 		return fmt.Errorf("making certificates: %w", err)
 	}
-	leaves := []certs.Leaf{
-		{CommonName: sourceName, Names: []string{sourceName}, Usage: certs.Server},
-		{CommonName: targetName, Names: []string{targetName}, Usage: certs.Client},
-	}
-	for i, name := range CredentialFolders() {
-		if err := ensureCredentials(filepath.Join(folder, name), ca, leaves[i], issuer); err != nil {
+	for i, side := range []struct{ have, want map[string][]byte }{{have.Source, all.Source}, {have.Target, all.Target}} {
+		name := CredentialFolders()[i]
+		if err := writeFolder(filepath.Join(folder, name), side.have, side.want); err != nil {
 			return fmt.Errorf("making certificates of the %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func ensureCredentials(folder string, ca certs.Pair, leaf certs.Leaf, issuer *certs.Issuer) error {
-	certPath, keyPath := filepath.Join(folder, certFile), filepath.Join(folder, keyFile)
-	have, err := certs.ReadPair(certPath, keyPath)
-	if err != nil {
+func writeFolder(folder string, have, want map[string][]byte) error {
+	if err := writePair(folder, certFile, keyFile, have, want); err != nil {
 		return err
 	}
-	pair, made, err := issuer.EnsureLeaf(have, ca, leaf)
-	if err != nil {
-		return err
+	return os.WriteFile(filepath.Join(folder, authorityFile), want[authorityFile], 0o644)
+}
+
+// writePair leaves a pair that stays as it is.
+func writePair(folder, cert, key string, have, want map[string][]byte) error {
+	if bytes.Equal(have[cert], want[cert]) && bytes.Equal(have[key], want[key]) {
+		return nil
 	}
-	if made {
-		if err := certs.WritePair(certPath, keyPath, pair); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(filepath.Join(folder, authorityFile), ca.Certificate, 0o644)
+	return certs.WritePair(filepath.Join(folder, cert), filepath.Join(folder, key), certs.Pair{Certificate: want[cert], Key: want[key]})
 }
 
 // SourceTLS reads a source's folder: it speaks TLS 1.3 with holders of a certificate of the authority and nobody else.

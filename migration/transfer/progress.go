@@ -60,7 +60,7 @@ func (p *pull) progress(now time.Time, source *SourceStatus) Progress {
 	p.mu.Lock()
 	finished := len(p.states)
 	p.mu.Unlock()
-	arrived := p.fetched.total() + p.seeded.total() + p.kept.total()
+	arrived := p.fetched.total() + p.seeded.total() + p.kept.total() - p.before.Load()
 	r := Progress{
 		Blocks: len(p.o.Blocks), BlocksDone: finished, BytesDone: min(arrived, p.total.Load()), BytesTotal: p.total.Load(),
 		BytesVerified: p.verified.total(), BytesPerSecond: p.fetched.rate(now), ETASeconds: -1,

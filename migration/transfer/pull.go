@@ -111,7 +111,7 @@ type pull struct {
 	silent  atomic.Bool
 
 	fetched, seeded, kept, verified meter
-	total                           atomic.Int64
+	total, before                   atomic.Int64 // of blocks that were missing, and of those that were there whole
 	verifying                       atomic.Int32
 	writing, waiting                atomic.Int64 // nanoseconds spent on the target's disk, and for the source
 
@@ -229,6 +229,7 @@ func (p *pull) missing() ([]string, error) {
 			}
 			p.done(PulledBlock{Name: name, State: state, Folder: filepath.Join(p.staging, name), Bytes: b.bytes()})
 			p.kept.add(int(b.bytes()))
+			p.before.Add(b.bytes())
 			continue
 		}
 		missing = append(missing, name)

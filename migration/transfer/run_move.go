@@ -17,6 +17,8 @@ import (
 type MoveOptions struct {
 	// From is a directory of this host, host:port of a source agent, or unix:PATH.
 	From string
+	// Source is what From names, where somebody has opened it already; who did closes it.
+	Source Source
 	// Credentials is the target's folder of InitCredentials, for host:port.
 	Credentials string
 	// Still says that no server runs in the directory From: it is read in place, and nothing is written there.
@@ -109,7 +111,10 @@ func (m *Moved) act(ctx context.Context, o MoveOptions, source Source, installer
 
 // OpenSource opens what From names, with the options that concern reading; the function lets go of it.
 func OpenSource(ctx context.Context, o MoveOptions) (Source, func(), error) {
-	if isFolder(o.From) {
+	switch {
+	case o.Source != nil:
+		return o.Source, func() {}, nil
+	case isFolder(o.From):
 		return openFolder(ctx, o)
 	}
 	var err error

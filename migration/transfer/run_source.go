@@ -3,9 +3,14 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/slipway-dev/slipway/migration/server"
 )
@@ -24,13 +29,28 @@ type SourceOptions struct {
 	Server server.Options
 	// Query is asked there; empty: count(up).
 	Query string
-	Log   *slog.Logger
+	// AsOwner, as root, becomes the owner of the data directory before anything there is touched. The listener is root's.
+	AsOwner bool
+	// IdleEnd is after how long without a request the program ends, and leaves what it pinned; 0: never.
+	IdleEnd time.Duration
+	Log     *slog.Logger
 	// Ready is told the address as soon as it answers.
 	Ready func(net.Addr)
 }
 
-// RunSource offers a data directory until the context is done. The idle latency is measured before the first byte is read.
+// RunSource offers a data directory until the context is done. The idle latency is measured before the first byte is read; who
+// connects before that waits.
 func RunSource(ctx context.Context, o SourceOptions) error {
+	listener, err := Listen(o.Listen, o.Credentials)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // Serve closes it, too
+	if o.AsOwner {
+		if err := becomeOwner(o.Local.Data); err != nil {
+			return err
+		}
+	}
 	throttle, err := newHostThrottle(o)
 	if err != nil {
 		return err
@@ -43,10 +63,6 @@ func RunSource(ctx context.Context, o SourceOptions) error {
 	if err != nil {
 		return err
 	}
-	listener, err := Listen(o.Listen, o.Credentials)
-	if err != nil {
-		return errors.Join(err, local.Close())
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go throttle.Run(ctx)
@@ -54,7 +70,57 @@ func RunSource(ctx context.Context, o SourceOptions) error {
 	if o.Ready != nil {
 		o.Ready(listener.Addr())
 	}
-	return errors.Join(NewServer(ServerOptions{Source: local, Log: o.Log}).Serve(ctx, listener), local.Close())
+	server := NewServer(ServerOptions{Source: local, Log: o.Log})
+	go endIdle(ctx, cancel, o, server, local)
+	return errors.Join(server.Serve(ctx, listener), local.Close())
+}
+
+// becomeOwner gives root up for the owner of a directory, for good. Another user stays who it is.
+func becomeOwner(path string) error {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return fmt.Errorf("looking for the owner of %s: %w", path, err)
+	}
+	if stat.Uid == 0 {
+		return nil
+	}
+	gid, uid := int(stat.Gid), int(stat.Uid)
+	// In this order: without root the groups stay. Since Go 1.16 these are of all threads.
+	for _, err := range []error{syscall.Setgroups([]int{gid}), syscall.Setgid(gid), syscall.Setuid(uid)} {
+		if err != nil {
+			return fmt.Errorf("becoming user %d, the owner of %s: %w", uid, path, err)
+		}
+	}
+	return nil
+}
+
+// endIdle ends a source that nobody asks any more, and says what it leaves.
+func endIdle(ctx context.Context, end func(), o SourceOptions, server *Server, local *Local) {
+	if o.IdleEnd <= 0 {
+		return
+	}
+	for {
+		wait := o.IdleEnd - server.Idle()
+		if wait <= 0 {
+			break
+		}
+		if pause(ctx, wait) != nil {
+			return
+		}
+	}
+	if o.Log != nil {
+		s, err := local.Status(ctx)
+		switch {
+		case err == nil && len(s.Pinned) > 0:
+			o.Log.Info("Ending, nobody asks any more; blocks stay pinned until they are let go of", "idle", o.IdleEnd.String(), "pinned", len(s.Pinned), "folder", local.o.PinFolder)
+		default:
+			o.Log.Info("Ending, nobody asks any more", "idle", o.IdleEnd.String())
+		}
+	}
+	end()
 }
 
 func newHostThrottle(o SourceOptions) (*Throttle, error) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/slipway-dev/slipway/migration/block"
@@ -36,6 +37,10 @@ type Server struct {
 	o       ServerOptions
 	readers chan struct{}
 	mux     *http.ServeMux
+
+	mu     sync.Mutex
+	asking int       // requests that are answered now
+	asked  time.Time // when the last one ended
 }
 
 // NewServer makes a Server.
@@ -43,7 +48,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, readers: make(chan struct{}, maxReaders), mux: http.NewServeMux()}
+	s := &Server{o: o, readers: make(chan struct{}, maxReaders), mux: http.NewServeMux(), asked: time.Now()}
 	s.mux.HandleFunc("GET /v1/blocks", s.answer(s.blocks))
 	s.mux.HandleFunc("PUT /v1/pin", s.pin)
 	s.mux.HandleFunc("DELETE /v1/pin", s.answer(s.unpin))
@@ -55,7 +60,27 @@ func NewServer(o ServerOptions) *Server {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.count(1)
+	defer s.count(-1)
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Server) count(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asking, s.asked = s.asking+n, time.Now()
+}
+
+// Idle is since when nobody asks anything; 0 while somebody does.
+func (s *Server) Idle() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking > 0 {
+		return 0
+	}
+	return time.Since(s.asked)
+}
 
 // Serve answers on a listener until the context is done.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {

@@ -67,7 +67,7 @@ type Options struct {
 	Authorized string
 	// Handle runs a command and gives its exit code; the context ends with the session.
 	Handle func(ctx context.Context, e Exec) int
-	// Forward allows direct-tcpip: the server is a bastion.
+	// Forward allows direct-tcpip and sockets: the server is a bastion.
 	Forward bool
 	// Silent accepts connections and says nothing.
 	Silent bool
@@ -173,6 +173,8 @@ func (s *Server) connection(conn net.Conn) {
 			sessions.Go(func() { s.session(c.User(), channel) })
 		case channel.ChannelType() == "direct-tcpip" && s.options.Forward:
 			sessions.Go(func() { forward(channel) })
+		case channel.ChannelType() == "direct-streamlocal@openssh.com" && s.options.Forward:
+			sessions.Go(func() { forwardSocket(channel) })
 		default:
 			_ = channel.Reject(gossh.Prohibited, "administratively prohibited")
 		}
@@ -221,7 +223,25 @@ func forward(accept gossh.NewChannel) {
 		_ = accept.Reject(gossh.ConnectionFailed, "bad request")
 		return
 	}
-	conn, err := net.Dial("tcp", net.JoinHostPort(target.Host, strconv.Itoa(int(target.Port))))
+	join(accept, "tcp", net.JoinHostPort(target.Host, strconv.Itoa(int(target.Port))))
+}
+
+func forwardSocket(accept gossh.NewChannel) {
+	var target struct {
+		Path     string
+		Reserved string
+		Port     uint32
+	}
+	if err := gossh.Unmarshal(accept.ExtraData(), &target); err != nil {
+		_ = accept.Reject(gossh.ConnectionFailed, "bad request")
+		return
+	}
+	join(accept, "unix", target.Path)
+}
+
+// join copies between a channel and a connection of this host until one of them ends.
+func join(accept gossh.NewChannel, network, address string) {
+	conn, err := net.Dial(network, address)
 	if err != nil {
 		_ = accept.Reject(gossh.ConnectionFailed, "Connection refused")
 		return

@@ -1,0 +1,241 @@
+package course
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+)
+
+// Steps of a cutover that the controller has a part in: it writes the target's configuration (migration/cutover, Step…).
+const (
+	stepTargetRemoteWrite = "TargetRemoteWriteOn"
+	stepSourceRemoteWrite = "SourceRemoteWriteOff"
+)
+
+func (w *World) approved(a v1alpha1.Approval) bool { return slices.Contains(w.Spec.Approved, a) }
+
+// mayCutOver: proved twice, approved, within the window. What was begun is ended.
+func mayCutOver(w *World, d *Decision) bool {
+	d.Phase = v1alpha1.PhaseCutover
+	if w.begun() {
+		return true
+	}
+	// Whatever came before said so already; users move by this alone.
+	if p := d.Proof; p == nil || p.Verdict != proved || p.AfterRestart != v1alpha1.AfterRestartDone {
+		d.hold(RuleRestartedFirst, v1alpha1.ReasonNotProved, true, "there is no proof after a restart")
+		return false
+	}
+	if w.Spec.Gates.Cutover != v1alpha1.GateAuto && !w.approved(v1alpha1.ApprovalCutover) {
+		d.NeedsApproval = append(d.NeedsApproval, v1alpha1.ApprovalCutover)
+		d.hold(RuleApproved, v1alpha1.ReasonNeedsApproval, true, "all is proved; add Cutover to spec.approved to move users and alerts")
+		return false
+	}
+	open, next, err := Window(w.Spec.Cutover.Window, w.Now)
+	switch {
+	case err != nil:
+		d.hold(RuleSpecValid, v1alpha1.ReasonInvalidSpec, true, "spec.cutover.window: %v", err)
+		return false
+	case !open:
+		d.hold(RuleWindow, v1alpha1.ReasonOutsideWindow, false, "the window opens at %s", next.Format("2006-01-02 15:04 MST"))
+		d.wake(next.Sub(w.Now))
+		return false
+	case !w.Target.Pod.Ready || w.Target.Pod.Ending:
+		d.wait("the target's pod is not ready%s", because(w.Target.Pod.Says))
+		return false
+	}
+	return true
+}
+
+// Window says whether a window is open, and else when it opens next. No window is always open. A time that a clock change leaves out
+// counts as the one that the clock shows instead.
+func Window(window *v1alpha1.Window, now time.Time) (open bool, next time.Time, err error) {
+	if window == nil {
+		return true, now, nil
+	}
+	zone, err := time.LoadLocation(first(window.TimeZone, "UTC"))
+	if err != nil {
+		return false, now, fmt.Errorf("timeZone %q is not in the time zone database", window.TimeZone)
+	}
+	from, err := clock(window.From)
+	if err != nil {
+		return false, now, fmt.Errorf("from: %w", err)
+	}
+	to, err := clock(window.To)
+	if err != nil {
+		return false, now, fmt.Errorf("to: %w", err)
+	}
+	local := now.In(zone)
+	at := func(day, minutes int) time.Time {
+		return time.Date(local.Year(), local.Month(), local.Day()+day, 0, minutes, 0, 0, zone)
+	}
+	// The window of yesterday may still be open.
+	for day := -1; day <= 1; day++ {
+		begin, end := at(day, from), at(day, to)
+		if to <= from {
+			end = at(day+1, to)
+		}
+		switch {
+		case !local.Before(begin) && local.Before(end):
+			return true, now, nil
+		case local.Before(begin):
+			return false, begin, nil
+		}
+	}
+	return false, at(2, from), nil
+}
+
+// clock reads 02:30 as minutes of the day.
+func clock(text string) (int, error) {
+	t, err := time.Parse("15:04", text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time of day such as 02:00", text)
+	}
+	return t.Hour()*60 + t.Minute(), nil
+}
+
+// isCutOver runs the cutover. The target's configuration follows its steps: alerts before users are told of it, remote write when the source
+// is about to end its own.
+func isCutOver(w *World, d *Decision) bool {
+	d.Phase = v1alpha1.PhaseCutover
+	if w.Status.CutOverAt != nil {
+		d.reach(v1alpha1.ConditionCutOver, v1alpha1.ConditionVerified)
+		return true
+	}
+	d.reach(v1alpha1.ConditionVerified)
+	j := w.job(RoleCutover)
+	if want := w.cutoverStage(j); want != w.Target.Stage || !w.Target.Current {
+		d.act(Action{Kind: ActConfigure, Stage: want, Why: "the target takes over what the source sends, step by step"})
+	}
+	if !w.ran(d, RoleCutover, "data sources and alerts move to the target") {
+		w.askApproval(d, j)
+		return false
+	}
+	if !j.Line.Done {
+		d.act(Action{Kind: ActAgain, Role: RoleCutover, Why: "it ended before it was done"})
+		return false
+	}
+	d.CutOver = true
+	d.reach(v1alpha1.ConditionCutOver)
+	return true
+}
+
+// cutoverStage never goes back: what was begun is ended, or rolled back by a person.
+func (w *World) cutoverStage(j *Job) Stage {
+	if w.Target.Stage == StageCutOver {
+		return StageCutOver
+	}
+	if j != nil && j.Line != nil && (j.Line.Done || j.Line.Step == stepTargetRemoteWrite || j.Line.Step == stepSourceRemoteWrite) {
+		return StageCutOver
+	}
+	return StageAlerts
+}
+
+// askApproval tells which edit of the source waits for a person, and what it is.
+func (w *World) askApproval(d *Decision, j *Job) {
+	if j == nil || j.Line == nil {
+		return
+	}
+	for _, a := range []v1alpha1.Approval{v1alpha1.ApprovalSourceAlertingOff, v1alpha1.ApprovalSourceRemoteWriteOff} {
+		if j.Line.NeedsApproval != string(a) || w.approved(a) {
+			continue
+		}
+		d.NeedsApproval, d.Diff, d.Stop = append(d.NeedsApproval, a), j.Line.Diff, nil
+		d.hold(RuleApproved, v1alpha1.ReasonNeedsApproval, true, "the source's file has to be edited (status.diff shows it); add %s to spec.approved", a)
+	}
+}
+
+// hasCutOverConfiguration follows changes of the source's configuration after the cutover.
+func hasCutOverConfiguration(w *World, d *Decision) bool {
+	d.reach(v1alpha1.ConditionVerified)
+	w.tellTarget(d)
+	if w.Status.CutOverAt != nil && (w.Target.Stage != StageCutOver || !w.Target.Current) {
+		d.act(Action{Kind: ActConfigure, Stage: StageCutOver, Why: "the target sends alerts and samples"})
+	}
+	return true
+}
+
+func isObserved(w *World, d *Decision) bool {
+	d.Phase = v1alpha1.PhaseObserve
+	if w.Status.CutOverAt == nil {
+		return false // written with this decision
+	}
+	seconds := int32(21600)
+	if w.Spec.ObserveForSeconds != nil {
+		seconds = *w.Spec.ObserveForSeconds
+	}
+	until := w.Status.CutOverAt.Add(time.Duration(seconds) * time.Second)
+	if left := until.Sub(w.Now); left > 0 {
+		d.hold(RuleObserved, v1alpha1.ReasonObserving, false, "the source stays the way back until %s", until.UTC().Format("2006-01-02 15:04 MST"))
+		d.wake(left)
+		return false
+	}
+	return true
+}
+
+func mayFinalize(w *World, d *Decision) bool {
+	if w.job(RoleFinalize) != nil || w.Spec.Gates.Finalize == v1alpha1.GateAuto || w.approved(v1alpha1.ApprovalFinalize) {
+		return true
+	}
+	d.NeedsApproval = append(d.NeedsApproval, v1alpha1.ApprovalFinalize)
+	d.hold(RuleApproved, v1alpha1.ReasonNeedsApproval, true, "the observation is over; add Finalize to spec.approved to give up the way back")
+	return false
+}
+
+func isFinalized(w *World, d *Decision) bool {
+	d.Phase = v1alpha1.PhaseFinalize
+	if !w.ran(d, RoleFinalize, "it is seen that nobody needs the source any more") {
+		return false
+	}
+	if !w.job(RoleFinalize).Line.Done {
+		d.act(Action{Kind: ActAgain, Role: RoleFinalize, Why: "it ended before it was done"})
+		return false
+	}
+	d.Phase = v1alpha1.PhaseFinalized
+	d.reach(v1alpha1.ConditionReady)
+	return true
+}
+
+func hasFinalConfiguration(w *World, d *Decision) bool {
+	d.reach(v1alpha1.ConditionVerified)
+	w.tellTarget(d)
+	if w.Target.Stage != StageFinal && w.Target.Stage != "" {
+		d.act(Action{Kind: ActConfigure, Stage: StageFinal, Why: "the source is no longer needed"})
+		return false
+	}
+	return true
+}
+
+func shimIsGone(w *World, d *Decision) bool {
+	if w.Shim.Exists {
+		d.act(Action{Kind: ActNoShim, Why: "nobody asks it any more"})
+		return false
+	}
+	return true
+}
+
+func isReleased(w *World, d *Decision) bool {
+	if w.Deleting {
+		d.act(Action{Kind: ActRelease, Why: "the move is over; the target stays"})
+	}
+	return true
+}
+
+func cutOverIsUndone(_ *World, d *Decision) bool {
+	d.Phase = v1alpha1.PhaseCutover
+	d.hold(RuleUndoneBeforeEnd, v1alpha1.ReasonDeleting, true, "the cutover has begun: set spec.goal to RolledBack to put everything back before it is deleted")
+	return false
+}
+
+// Approvals are the words of the spec that a job of the cutover is given.
+func Approvals(spec *v1alpha1.PrometheusMigrationSpec) (words []string) {
+	for _, a := range spec.Approved {
+		if strings.HasPrefix(string(a), "Source") {
+			words = append(words, string(a))
+		}
+	}
+	slices.Sort(words)
+	return words
+}

@@ -1,0 +1,138 @@
+package course
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+)
+
+// Line is what a job tells of itself: a line of slipway prometheus migrate or cutover with --progress json, or the report of a rehearsal,
+// a preflight or a proof with -o json. Fields that a job does not tell stay empty. Nothing in it is trusted: it is shown, cut to size, and
+// moves nothing but its own job's step.
+type Line struct {
+	Time time.Time `json:"time"`
+	// Of a move.
+	Phase    string     `json:"phase"`
+	Steps    []string   `json:"steps"`
+	Waits    []string   `json:"waits"`
+	Notes    []string   `json:"notes"`
+	Seam     *time.Time `json:"seam"`
+	End      *time.Time `json:"end"`
+	Blocks   *Blocks    `json:"blocks"`
+	Transfer *Transfer  `json:"transfer"`
+	Proof    *Proof     `json:"proof"`
+	Stop     *Stop      `json:"stop"`
+	Done     bool       `json:"done"`
+	// Of a cutover or a rollback.
+	Step          string `json:"step"`
+	State         string `json:"state"`
+	NeedsApproval string `json:"needsApproval"`
+	Diff          string `json:"diff"`
+	// Of a report.
+	Verdict  string     `json:"verdict"`
+	Says     string     `json:"says"`
+	Summary  string     `json:"summary"`
+	Findings []Reported `json:"findings"`
+}
+
+// Blocks counts blocks.
+type Blocks struct {
+	Total     int32 `json:"total"`
+	Staged    int32 `json:"staged"`
+	Installed int32 `json:"installed"`
+	Verified  int32 `json:"verified"`
+}
+
+// Transfer is how the copy goes; bytes, and seconds that are -1 while nobody can say.
+type Transfer struct {
+	BytesDone      int64    `json:"bytesDone"`
+	BytesTotal     int64    `json:"bytesTotal"`
+	BytesPerSecond int64    `json:"bytesPerSecond"`
+	ETASeconds     int64    `json:"etaSeconds"`
+	LimitedBy      string   `json:"limitedBy"`
+	Signals        []string `json:"signals"`
+}
+
+// Proof is the outcome of a comparison.
+type Proof struct {
+	Verdict string    `json:"verdict"`
+	Summary string    `json:"summary"`
+	Seed    uint64    `json:"seed"`
+	At      time.Time `json:"at"`
+}
+
+// proved is the verdict of a proof that found no difference (migration/proof, Proved).
+const proved = "Proved"
+
+// Stop is why a job could not go on.
+type Stop struct {
+	Rule string `json:"rule"`
+	Text string `json:"text"`
+}
+
+// Reported is what a rule found.
+type Reported struct {
+	Rule    string `json:"rule"`
+	Verdict string `json:"verdict"`
+	Says    string `json:"says"`
+	Fix     string `json:"fix"`
+}
+
+// ReadLog finds what a job told last in its log, whose other lines are for people. It gives nil and the last line of the log where there
+// is nothing.
+func ReadLog(log []byte) (*Line, string) {
+	var found *Line
+	rest := ""
+	for len(log) > 0 {
+		line, after, _ := bytes.Cut(log, []byte("\n"))
+		text := strings.TrimSpace(string(line))
+		if !strings.HasPrefix(text, "{") {
+			if text != "" {
+				rest = text
+			}
+			log = after
+			continue
+		}
+		var l Line
+		d := json.NewDecoder(bytes.NewReader(log))
+		if err := d.Decode(&l); err != nil { // a line that the limit cut, or the words of somebody else
+			log = after
+			continue
+		}
+		found = &l
+		log = log[min(int(d.InputOffset()), len(log)):]
+	}
+	return found, rest
+}
+
+// refusal names the first finding of a report that stands in the way.
+func (l *Line) refusal() *v1alpha1.Stop {
+	for _, f := range l.Findings {
+		if f.Rule == "" || f.Verdict != "Refused" && f.Verdict != "Unknown" {
+			continue
+		}
+		text := f.Says
+		if f.Fix != "" {
+			text = fmt.Sprintf("%s (%s)", f.Says, f.Fix)
+		}
+		return &v1alpha1.Stop{Rule: f.Rule, Text: text}
+	}
+	if l.Verdict != "" && l.Verdict != proved {
+		return &v1alpha1.Stop{Rule: RuleReport, Text: first(l.Says, l.Summary, "the verdict is "+l.Verdict)}
+	}
+	return nil
+}
+
+// first is the first text that is not empty.
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

@@ -1,0 +1,68 @@
+package workload
+
+import (
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// shop is the migration of the examples.
+func shop() Options {
+	return Options{
+		Name: "ecs-metrics", Namespace: "monitoring", Image: "registry.shop/slipway:0.1.0", PullPolicy: corev1.PullIfNotPresent,
+		PullSecrets: []corev1.LocalObjectReference{{Name: "registry"}},
+		Owner:       &metav1.OwnerReference{APIVersion: "migration.slipway.dev/v1alpha1", Kind: "PrometheusMigration", Name: "ecs-metrics", UID: "8f3f3e9e-8e25-4d43-9a4b-1bd0a8b0d2f1", Controller: ptr.To(true)},
+		Security:    &corev1.PodSecurityContext{RunAsUser: ptr.To[int64](1000), FSGroup: ptr.To[int64](2000)},
+		Tolerations: []corev1.Toleration{{Key: "storage", Operator: corev1.TolerationOpExists}},
+		Volume:      Volume{ClaimName: "prometheus-ecs-data"},
+		TargetPod:   map[string]string{"app.kubernetes.io/name": "prometheus", "app.kubernetes.io/instance": "prometheus-ecs"},
+		TargetURL:   "http://prometheus-ecs-pod.monitoring.svc:9090",
+		Source:      Source{URL: "http://monitor:9090", Agent: "198.18.0.21:9797", AgentSecret: "ecs-metrics-target"},
+		ShimSecret:  "ecs-metrics-source", Except: []string{"snmp"}, Overrides: Overrides{Rehearse: []string{"reach"}, Preflight: []string{"clock"}, Move: []string{"retention_holds_block"}},
+		Rehearsal: Rehearsal{NeedBytes: 600 << 30, LargestBlockBytes: 30 << 30, HeadBytes: 40 << 30, Version: "3.16.0", Args: []string{"--storage.tsdb.retention.time=365d"}},
+		Transfer:  Transfer{CeilingBytes: 200 << 20, SeamSpan: 5 * time.Minute, Scrapes: 3, Samples: 500, Lost: []string{"01HX0000000000000000000000"}},
+		FreeBytes: 900 << 30,
+		Cutover:   Cutover{SpecSecret: "ecs-metrics-cutover", Secrets: []string{"grafana"}, Approved: []string{"SourceAlertingOff"}, Watch: 10 * time.Minute},
+	}
+}
+
+// planned are all objects of a migration.
+func planned(t testing.TB, o Options) []client.Object {
+	t.Helper()
+	w, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []client.Object
+	add := func(err error, list ...client.Object) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, list...)
+	}
+	d, s, err := w.Shim()
+	add(err, d, s)
+	proof := func() (*batchv1.Job, error) { return w.Proof(time.UnixMilli(1_790_000_000_123)) }
+	for _, job := range []func() (*batchv1.Job, error){w.Rehearse, w.Preflight, w.Move, proof, w.Cutover, w.Rollback, w.Finalize} {
+		j, err := job()
+		add(err, j)
+	}
+	return all
+}
+
+// podOf is the pod of an object, nil where it has none.
+func podOf(obj client.Object) *corev1.PodTemplateSpec {
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		return &o.Spec.Template
+	case *batchv1.Job:
+		return &o.Spec.Template
+	}
+	return nil
+}
