@@ -18,7 +18,7 @@ func TestMoveWithRealDurations(t *testing.T) {
 		t.Fatal(err)
 	}
 	started := time.Now()
-	moveBetweenTwoHosts(t, "e2e-move-long", p)
+	moveBetweenTwoHosts(t, "e2e-pair-long", p)
 	t.Logf("blocks of %s, %d bytes of history: %s", p.block, p.history, time.Since(started).Round(time.Second))
 }
 

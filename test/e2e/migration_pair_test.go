@@ -41,7 +41,7 @@ func realPace() pace {
 }
 
 // TestMoveBetweenTwoHosts moves a running 2.42 under a running 3.16 on another machine with the programs that a user starts.
-func TestMoveBetweenTwoHosts(t *testing.T) { moveBetweenTwoHosts(t, "e2e-move", quick()) }
+func TestMoveBetweenTwoHosts(t *testing.T) { moveBetweenTwoHosts(t, "e2e-pair", quick()) }
 
 // targetsProgram serves 200 targets on one port, told apart by a parameter: each has a counter that every scrape moves.
 const targetsProgram = `import http.server, threading
