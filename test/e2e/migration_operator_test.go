@@ -1,0 +1,327 @@
+//go:build lab && long
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/slipway-dev/slipway/certs"
+	"github.com/slipway-dev/slipway/migration/config"
+	"github.com/slipway-dev/slipway/migration/move"
+	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/skew"
+	"github.com/slipway-dev/slipway/migration/target"
+	"github.com/slipway-dev/slipway/migration/transfer"
+	"github.com/slipway-dev/slipway/migration/workload"
+	"github.com/slipway-dev/slipway/test/engine"
+)
+
+const (
+	operatorImage = "lab.example/prometheus-operator:v0.85.0"
+	reloaderImage = "lab.example/prometheus-config-reloader:v0.85.0"
+	// operated is the Prometheus; its pod is that of newServer.
+	operated = "rack"
+)
+
+// underOperator is a move into a Prometheus of Prometheus Operator.
+type underOperator struct{ *byHand }
+
+// TestMoveUnderPrometheusOperator moves the old server into a Prometheus object: a real operator writes its pod and configuration, the
+// real config-reloader has it read. The moving pod and the server are killed on the way. A user asks from start to end.
+func TestMoveUnderPrometheusOperator(t *testing.T) {
+	images := targetImages(t)
+	images[operatorImage] = engine.Program(t, "prometheus-operator-"+engine.Operator085, "operator")
+	images[reloaderImage] = engine.Program(t, "prometheus-operator-"+engine.Operator085, "prometheus-config-reloader")
+	h := &underOperator{&byHand{house: newHouse(t, "e2e-operator", 96<<20, images)}}
+	h.prepare(moveVolume)
+	h.startOperator()
+	h.createPrometheus()
+	h.targetReady()
+	h.serviceOfUsers()
+	m, err := h.lab.Machine(h.control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := fmt.Sprintf("http://%s:%d", m.Address, usersPort)
+	asking := h.askUsers(service)
+	pod := h.bridge()
+	job, err := h.work.Move()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.apply(job)
+	h.follow("blocks travel", func(p *move.Progress) bool { return p.Transfer.BytesDone > 0 && p.Blocks.Staged < p.Blocks.Total })
+	h.kill9(h.running(workload.RoleMove))
+	h.follow("blocks are being installed", func(p *move.Progress) bool { return p.Blocks.Installed > 0 })
+	h.kill9(server(h.target()))
+	h.follow("the new server still asks the old one", func(p *move.Progress) bool {
+		return slices.ContainsFunc(p.Waits, func(w string) bool { return strings.Contains(w, "remote_read") })
+	})
+	h.at(target.Verify)
+	h.reads("without the bridge", func(config string) bool { return !strings.Contains(config, "remote_read") })
+	h.follow("both were compared", func(p *move.Progress) bool { return p.Done })
+	if p := h.last.Proof; p == nil || p.Verdict != proof.Proved {
+		t.Fatalf("the proof: %+v\n%s", p, strings.Join(h.told, "\n"))
+	}
+	h.lead(h.target())
+	h.sameHistory(service)
+	h.at(target.CutOver)
+	h.reads("with alerting", func(config string) bool { return strings.Contains(config, "alertmanagers") })
+	h.at(target.Final)
+	now := server(h.target())
+	if now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount != 1 {
+		t.Errorf("the server's pod was made again, or restarted %d times; the test killed it once", now.Status.ContainerStatuses[0].RestartCount)
+	}
+	h.sameHistory(service)
+	asked, failures := asking.result()
+	t.Logf("users asked %d times", asked)
+	if asked < 30 || len(failures) > 0 {
+		t.Errorf("%d of %d questions of users went wrong:\n%s", len(failures), asked, strings.Join(failures, "\n"))
+	}
+}
+
+// server is a pod with the server's container as its only one: kubelets list the reloader first.
+func server(pod *corev1.Pod) *corev1.Pod {
+	pod.Status.ContainerStatuses = slices.DeleteFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name != "prometheus" })
+	return pod
+}
+
+// startOperator brings the operator with its CRDs into the cluster.
+func (h *underOperator) startOperator() {
+	h.t.Helper()
+	if err := monitoringv1.AddToScheme(h.kube.Scheme()); err != nil {
+		h.t.Fatal(err)
+	}
+	for name, text := range engine.OperatorCRDs(h.t, engine.Operator085) {
+		crd := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(text, crd); err != nil {
+			h.t.Fatalf("%s: %v", name, err)
+		}
+		h.apply(crd)
+	}
+	h.eventually(shortTime, "the API server serves the operator's kinds", func() error {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(monitoringv1.SchemeGroupVersion.WithKind("PrometheusList"))
+		return h.kube.List(h.t.Context(), list)
+	})
+	labels := map[string]string{"app": "prometheus-operator"}
+	meta := metav1.ObjectMeta{Name: "prometheus-operator", Namespace: namespace}
+	h.apply(
+		&corev1.ServiceAccount{ObjectMeta: meta},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: meta.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: meta.Name, Namespace: namespace}}},
+		&appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels},
+			Spec: corev1.PodSpec{ServiceAccountName: meta.Name,
+				SecurityContext: &corev1.PodSecurityContext{RunAsUser: ptr.To[int64](65532), RunAsNonRoot: ptr.To(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+				Containers: []corev1.Container{{Name: "operator", Image: operatorImage, ImagePullPolicy: corev1.PullNever,
+					Args:            []string{"--kubelet-endpoints=false", "--prometheus-config-reloader=" + reloaderImage},
+					SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: ptr.To(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}}}}}}}},
+	)
+}
+
+// createPrometheus makes the object as users have it: with the operator's defaults, and an Alertmanager.
+func (h *underOperator) createPrometheus() {
+	h.t.Helper()
+	cr := &monitoringv1.Prometheus{}
+	if err := yaml.UnmarshalStrict(fmt.Appendf(nil, `
+apiVersion: monitoring.coreos.com/v1
+kind: Prometheus
+metadata: {name: %s, namespace: %s}
+spec:
+  image: %s
+  version: 3.16.0
+  imagePullPolicy: Never
+  replicas: 1
+  ruleSelector: {}
+  serviceMonitorSelector: {}
+  alerting: {alertmanagers: [{name: main, port: web, namespace: %s}]}
+  securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 2000, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  storage: {volumeClaimTemplate: {spec: {storageClassName: local, accessModes: [ReadWriteOnce], resources: {requests: {storage: 4Gi}}}}}
+`, operated, namespace, serverImage, namespace), cr); err != nil {
+		h.t.Fatal(err)
+	}
+	h.apply(cr)
+}
+
+// serviceOfUsers leads to the old server.
+func (h *underOperator) serviceOfUsers() {
+	h.t.Helper()
+	host, err := h.lab.Machine(oldHost)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.apply(
+		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: newServer, Namespace: namespace}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort,
+			Ports: []corev1.ServicePort{{Name: "http", Port: 9090, NodePort: usersPort}}}},
+		&discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: newServer + "-slipway", Namespace: namespace, Labels: map[string]string{discoveryv1.LabelServiceName: newServer}},
+			AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{host.Address}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}}},
+			Ports: []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](9090), Protocol: ptr.To(corev1.ProtocolTCP)}}},
+	)
+}
+
+// bridge brings the Prometheus to the first stage with the shim beside it, and gives the pod that then is.
+func (h *underOperator) bridge() *corev1.Pod {
+	h.t.Helper()
+	issued, err := transfer.EnsureCredentials(transfer.Credentials{}, certs.New(certs.Options{}))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, s := range workload.Secrets(moveName, namespace, nil, issued.Authority, issued.Source, issued.Target) {
+		h.apply(s)
+	}
+	h.apply(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "rack-key", Namespace: namespace}, Type: corev1.SecretTypeSSHAuth,
+		Data: map[string][]byte{corev1.SSHAuthPrivateKey: h.sshKey()}})
+	host, err := h.lab.Machine(oldHost)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cr := h.prometheus()
+	v := target.VolumeOf(cr)
+	h.work, err = workload.New(workload.Options{
+		Name: moveName, Namespace: namespace, Image: toolsImage, PullPolicy: corev1.PullNever, Security: cr.Spec.SecurityContext,
+		Volume: workload.Volume{ClaimName: v.Claim, SubPath: v.SubPath}, TargetPod: v.PodLabels, TargetURL: fmt.Sprintf("http://prometheus-operated.%s.svc:9090", namespace),
+		Source: workload.Source{URL: h.old.serverURL(), Host: workload.Host{Address: host.Address, Port: int32(host.Port), User: "root", DataDir: oldData,
+			KeySecret: "rack-key", HostKey: host.HostKey}},
+		ShimSecret: workload.SourceSecret(moveName),
+		Transfer:   workload.Transfer{CeilingBytes: 8 << 20, SeamSpan: 5 * time.Second, Samples: 60},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	d, s, err := h.work.Shim()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.apply(d, s)
+	h.at(target.Bridge)
+	h.eventually(3*shortTime, "the operator has given the pod the arguments of the move", func() error {
+		pod := server(h.targetReady())
+		for _, c := range pod.Spec.Containers {
+			if c.Name == "prometheus" && slices.Contains(c.Args, "--storage.tsdb.retention.time=60d") {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	return h.targetReady()
+}
+
+func (h *underOperator) prometheus() *monitoringv1.Prometheus {
+	h.t.Helper()
+	cr := &monitoringv1.Prometheus{}
+	if err := h.kube.Get(h.t.Context(), client.ObjectKey{Namespace: namespace, Name: operated}, cr); err != nil {
+		h.t.Fatal(err)
+	}
+	cr.SetGroupVersionKind(monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind))
+	return cr
+}
+
+// at brings the Prometheus to a stage, as the operator of Slipway does.
+func (h *underOperator) at(stage target.Stage) {
+	h.t.Helper()
+	host, err := h.lab.Machine(oldHost)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	m, err := target.ReadMigration(fmt.Appendf(nil, `
+apiVersion: migration.slipway.dev/v1alpha1
+kind: PrometheusMigration
+metadata: {name: %s, namespace: %s}
+spec:
+  source: {url: %q, host: {address: %s}}
+  target: {prometheus: {name: %s, shim: {url: 'https://%s-shim.%s.svc:%d/api/v1/read'}}}
+  tools: {image: %s}
+`, moveName, namespace, h.old.serverURL(), host.Address, operated, moveName, namespace, workload.ShimPort, toolsImage))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	file, err := config.Parse(oldConfig, []byte(h.oldConfiguration()))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	secret := &corev1.Secret{}
+	if err := h.kube.Get(h.t.Context(), client.ObjectKey{Namespace: namespace, Name: target.JobsSecretName(operated)}, secret); client.IgnoreNotFound(err) != nil {
+		h.t.Fatal(err)
+	}
+	cr := h.prometheus()
+	original, err := target.Original(cr, secret)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	x, err := target.NewOperator(target.Options{Migration: m, Stage: stage, ShimSecret: workload.TargetSecret(moveName), Source: target.Source{
+		Version: skew.Version{Major: 2, Minor: 42}, Flags: skew.ToldFlags(h.oldFlags()), WorkingDir: "/", Config: file,
+		Files: map[string][]byte{"/etc/prometheus/rules/tickets.yml": []byte(oldRules)},
+	}}, original)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	made, err := x.Manifests()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, o := range made.Objects {
+		if err := write(h.t.Context(), h.kube, o.(client.Object)); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	patch, err := yaml.YAMLToJSON(x.Patch)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.kube.Patch(h.t.Context(), cr, client.RawPatch(types.MergePatchType, patch), client.FieldValidation("Strict")); err != nil {
+		h.t.Fatalf("%v\n%s", err, patch)
+	}
+}
+
+// write makes an object, or replaces it.
+func write(ctx context.Context, c client.Client, o client.Object) error {
+	err := c.Create(ctx, o)
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	there := o.DeepCopyObject().(client.Object)
+	if err := c.Get(ctx, client.ObjectKeyFromObject(o), there); err != nil {
+		return err
+	}
+	o.SetResourceVersion(there.GetResourceVersion())
+	return c.Update(ctx, o)
+}
+
+// reads waits until the server has a configuration. Nobody posts to it but the reloader; the kubelet is hurried to bring the Secret.
+func (h *underOperator) reads(what string, wanted func(string) bool) {
+	h.t.Helper()
+	hurry := h.target()
+	before := hurry.DeepCopy()
+	metav1.SetMetaDataAnnotation(&hurry.ObjectMeta, "stage", time.Now().Format(time.RFC3339Nano))
+	if err := h.kube.Patch(h.t.Context(), hurry, client.MergeFrom(before)); err != nil {
+		h.t.Fatal(err)
+	}
+	h.eventually(3*shortTime, "the reloader has had the server read its configuration "+what, func() error {
+		text, err := h.set.CoreV1().RESTClient().Get().Namespace(namespace).Resource("pods").Name(newServer + "-0:9090").SubResource("proxy").Suffix("api/v1/status/config").DoRaw(h.t.Context())
+		if err == nil && !wanted(string(bytes.ReplaceAll(text, []byte(`\n`), []byte("\n")))) {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+}
