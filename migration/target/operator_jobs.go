@@ -271,7 +271,7 @@ func (x *Operator) checkVariables(where, text string) {
 }
 
 // changes says whether the operator would write a plain scalar as another text that means something else to Prometheus. It reads
-// YAML 1.1 (go.yaml.in/yaml/v2): yes is true, 007 is 7, 1.10 is 1.1. Prometheus reads such a word as text where it wants text.
+// YAML 1.1 (gopkg.in/yaml.v2): yes is true, 007 is 7, 1.10 is 1.1. Prometheus reads such a word as text where it wants text.
 func changes(n *yamlv3.Node, at config.Path) bool {
 	if n.Style&(yamlv3.DoubleQuotedStyle|yamlv3.SingleQuotedStyle|yamlv3.LiteralStyle|yamlv3.FoldedStyle|yamlv3.TaggedStyle) != 0 {
 		return false
