@@ -45,6 +45,7 @@ func (p pace) scaled(block, history string) (pace, error) {
 	}
 	p.block, p.scrape = d.String(), scale(p.scrape, 2*time.Second)
 	p.settle, p.seamSpan = scale(p.settle, 6*time.Second), scale(p.seamSpan, 8*time.Second)
+	p.more = quick().more // blocks are seen within a minute otherwise, whatever their length
 	p.every, p.patience = scale(p.every, time.Second), max(6*time.Minute, time.Duration(share*float64(p.patience)))
 	return p, nil
 }

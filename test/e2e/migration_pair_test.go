@@ -25,6 +25,7 @@ type pace struct {
 	block, scrape    string // --storage.tsdb.min-block-duration, scrape_interval
 	settle, seamSpan string
 	every            string
+	more             []string // arguments of the new server alone
 	history          int64 // bytes
 	disk             int64 // of each machine
 	patience         time.Duration
@@ -32,7 +33,7 @@ type pace struct {
 
 // quick is minutes: blocks of twenty seconds.
 func quick() pace {
-	return pace{block: "20s", scrape: "2s", settle: "6s", seamSpan: "8s", every: "500ms", history: 60 << 20, disk: gib(3), patience: 6 * time.Minute}
+	return pace{block: "20s", scrape: "2s", settle: "6s", seamSpan: "8s", every: "500ms", more: []string{"--storage.tsdb.block-reload-interval=2s"}, history: 60 << 20, disk: gib(3), patience: 6 * time.Minute}
 }
 
 // realPace is what a server has that nobody set up for a test: some five hours.
@@ -79,9 +80,10 @@ func moveBetweenTwoHosts(t *testing.T, name string, p pace) {
 	m.hostPair = newHostPair(t, name, p.disk, p.history)
 	queries := m.ask()
 	queries.pause(true)
+	_, history := m.blocks(oldHost, oldData)
 	m.serveBoth()
 	queries.pause(false)
-	before := m.owned()
+	before := m.owned(history)
 	m.credentials()
 	m.start(oldHost, "blocks", "/usr/local/bin/slipway-agent", "source", "-data", oldData, "-listen", ":9797", "-credentials", "/home/prometheus/source",
 		"-server", "http://127.0.0.1:9090", "-latency-budget", "900", "-ceiling", "20000000", "-keep-free", "67108864")
@@ -111,7 +113,7 @@ func moveBetweenTwoHosts(t *testing.T, name string, p pace) {
 		return nil
 	})
 	m.counts(state, "after a head cut")
-	if diff := cmp.Diff(before, m.owned()); diff != "" {
+	if diff := cmp.Diff(before, m.owned(history)); diff != "" {
 		t.Errorf("the old host is not as it was (-want +got):\n%s", diff)
 	}
 	for server, l := range map[string]*load{"old": queries, "new": m.new} {
@@ -121,10 +123,10 @@ func moveBetweenTwoHosts(t *testing.T, name string, p pace) {
 	}
 }
 
-// owned is what a move must leave as it was, the server's own work aside: its process, and blocks of the history.
-func (m *moving) owned() string {
+// owned is what a move must leave as it was, the server's own work aside: its process, and the files of the history.
+func (m *moving) owned(history []string) string {
 	m.t.Helper()
-	return m.sh(oldHost, `cd "$1"; systemctl show -P MainPID prometheus; find . -path './01*' -name index -size +100k -printf '%p %s %T@ %u %m %n\n' | LC_ALL=C sort`, oldData)
+	return m.sh(oldHost, `cd "$1"; shift; systemctl show -P MainPID prometheus; find "$@" -type f -printf '%p %s %T@ %u %m %n\n' | LC_ALL=C sort`, append([]string{oldData}, history...)...)
 }
 
 // serveBoth starts the targets and both servers; both scrape the same, and the new one asks the shim for the past.
@@ -144,7 +146,8 @@ func (m *moving) serveBoth() {
 	program := engine.Program(m.t, "prometheus-"+engine.Prometheus316, "prometheus")
 	m.bring(newHost, "/usr/local/bin", filepath.Dir(program), "prometheus")
 	m.configure(newHost, "", "remote_read: [{url: http://127.0.0.1:9798/api/v1/read, read_recent: true, filter_external_labels: false}]\n")
-	m.start(newHost, "target", append([]string{"/usr/local/bin/prometheus", "--config.file=/etc/prometheus.yml", "--storage.tsdb.path=" + newData}, flags...)...)
+	words := append([]string{"/usr/local/bin/prometheus", "--config.file=/etc/prometheus.yml", "--storage.tsdb.path=" + newData}, flags...)
+	m.start(newHost, "target", append(words, m.p.more...)...)
 	m.start(newHost, "shim", "/usr/local/bin/slipway", "prometheus", "shim", "--source", m.serverURL(), "--target", "http://127.0.0.1:9090", "--state", "/home/mover/shim.json",
 		"--settle", m.p.settle)
 	m.eventually("the new server scrapes all targets", func() error { return m.scrapesAll(m.newURL()) })
