@@ -26,8 +26,8 @@ type pace struct {
 	settle, seamSpan string
 	every            string
 	more             []string // arguments of the new server alone
-	history          int64 // bytes
-	disk             int64 // of each machine
+	history          int64    // bytes
+	disk             int64    // of each machine
 	patience         time.Duration
 }
 
