@@ -29,6 +29,9 @@ func Decide(w *World) *Decision {
 	case w.finalized():
 		course = []step{clusterAnswers, hasFinalConfiguration, shimIsGone, isReleased}
 		d.Phase = v1alpha1.PhaseFinalized
+		if j := w.job(RoleFinalize); j != nil {
+			d.Line = j.Line
+		}
 		d.reach(v1alpha1.ConditionCutOver, v1alpha1.ConditionReady)
 		if w.Spec.Goal == v1alpha1.GoalRolledBack {
 			d.hold(RuleWayBackIsOpen, v1alpha1.ReasonTooLate, true, "the move is final: the source may be gone; set spec.goal to Finalized")

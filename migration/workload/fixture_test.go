@@ -26,7 +26,7 @@ func shop() Options {
 		Source:      Source{URL: "http://monitor:9090", Agent: "198.18.0.21:9797", AgentSecret: "ecs-metrics-target"},
 		ShimSecret:  "ecs-metrics-source", Except: []string{"snmp"}, Overrides: Overrides{Rehearse: []string{"reach"}, Preflight: []string{"clock"}, Move: []string{"retention_holds_block"}},
 		Rehearsal: Rehearsal{NeedBytes: 600 << 30, LargestBlockBytes: 30 << 30, HeadBytes: 40 << 30, Version: "3.16.0", Args: []string{"--storage.tsdb.retention.time=365d"}},
-		Transfer:  Transfer{CeilingBytes: 200 << 20, SeamSpan: 5 * time.Minute, Scrapes: 3, Samples: 500, Lost: []string{"01HX0000000000000000000000"}},
+		Transfer:  Transfer{CeilingBytes: 200 << 20, LongestScrape: time.Minute, Scrapes: 3, Samples: 500, Lost: []string{"01HX0000000000000000000000"}},
 		FreeBytes: 900 << 30,
 		Cutover:   Cutover{SpecSecret: "ecs-metrics-cutover", Secrets: []string{"grafana"}, Approved: []string{"SourceAlertingOff"}, Watch: 10 * time.Minute},
 	}

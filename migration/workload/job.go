@@ -101,8 +101,8 @@ func (w *Workload) Move() (*batchv1.Job, error) {
 	if x.AcceptCoverage {
 		args = append(args, "--accept-coverage")
 	}
-	if x.SeamSpan > 0 {
-		args = append(args, flag("seam-span", x.SeamSpan.String()))
+	if x.LongestScrape > 0 {
+		args = append(args, flag("seam-span", x.twoScrapes().String()))
 	}
 	return w.job(RoleMove, pod{args: args, volume: true, secrets: []mount{secret}})
 }
@@ -126,19 +126,11 @@ func (s *Source) from() ([]string, mount, error) {
 	return []string{flag("source", u.String()), flag("ssh-key", sshFolder+"/"+corev1.SSHAuthPrivateKey), flag("host-key", h.HostKey)}, mount{h.KeySecret, sshFolder}, nil
 }
 
+// twoScrapes is longer than two scrapes in a row take, whose samples carry the time of their beginning and land at their end.
+func (x *Transfer) twoScrapes() time.Duration { return 2*x.LongestScrape + 5*time.Second }
+
 func (h *Host) address() string {
 	return net.JoinHostPort(h.Address, strconv.Itoa(int(cmp.Or(h.Port, 22))))
-}
-
-// Proof compares both servers once more, such as after a restart of the target; its report is one object of JSON. The seam is S', the zero time
-// where it is not known.
-func (w *Workload) Proof(seam time.Time) (*batchv1.Job, error) {
-	args := []string{"prometheus", "proof", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("output", "json"), "--quiet"}
-	args = slices.Concat(args, each("left-behind", w.o.Except), number("samples", int64(w.o.Transfer.Samples)))
-	if !seam.IsZero() {
-		args = append(args, flag("seam", seam.UTC().Format(time.RFC3339Nano)))
-	}
-	return w.job(RoleProof, pod{args: args})
 }
 
 // Cutover lets people look at the target.

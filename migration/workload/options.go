@@ -96,8 +96,9 @@ type Rehearsal struct {
 type Transfer struct {
 	// CeilingBytes is the most that is read in a second.
 	CeilingBytes int64
-	// SeamSpan is for how long after both scrape the same the source's samples fill gaps; longer than the longest scrape interval.
-	SeamSpan time.Duration
+	// LongestScrape is the longest interval at which the source scrapes. From it follow how long the target's head must begin at the same time
+	// until that is the boundary, and for how long after both scrape the same the source's samples fill gaps: two scrapes, and some more.
+	LongestScrape time.Duration
 	// Scrapes is how many scrapes of each target must agree, Samples how many pairs of a series and a window are compared.
 	Scrapes, Samples int
 	// AcceptCoverage goes on although the target does not scrape the same.

@@ -24,11 +24,12 @@ func (w *Workload) Shim() (*appsv1.Deployment, *corev1.Service, error) {
 	if w.o.ShimSecret == "" {
 		return nil, nil, fmt.Errorf("planning the pods of migration %s: the shim has no Secret with its certificates", w.o.Name)
 	}
-	t, err := w.template(RoleShim, pod{
-		args: []string{"prometheus", "shim", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("state", MoveFolder+"/shim.json"),
-			flag("listen", ":"+strconv.Itoa(ShimPort)), flag("credentials", shimFolder)},
-		volume: true, secrets: []mount{{w.o.ShimSecret, shimFolder}},
-	})
+	args := []string{"prometheus", "shim", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("state", MoveFolder+"/shim.json"),
+		flag("listen", ":"+strconv.Itoa(ShimPort)), flag("credentials", shimFolder)}
+	if x := w.o.Transfer; x.LongestScrape > 0 {
+		args = append(args, flag("settle", x.twoScrapes().String()))
+	}
+	t, err := w.template(RoleShim, pod{args: args, volume: true, secrets: []mount{{w.o.ShimSecret, shimFolder}}})
 	if err != nil {
 		return nil, nil, err
 	}
