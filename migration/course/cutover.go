@@ -158,7 +158,6 @@ func (w *World) askApproval(d *Decision, j *Job) {
 
 // hasCutOverConfiguration follows changes of the source's configuration after the cutover.
 func hasCutOverConfiguration(w *World, d *Decision) bool {
-	d.reach(v1alpha1.ConditionVerified)
 	w.tellTarget(d)
 	if w.Status.CutOverAt != nil && (w.Target.Stage != StageCutOver || !w.Target.Current) {
 		d.act(Action{Kind: ActConfigure, Stage: StageCutOver, Why: "the target sends alerts and samples"})
@@ -208,7 +207,6 @@ func isFinalized(w *World, d *Decision) bool {
 }
 
 func hasFinalConfiguration(w *World, d *Decision) bool {
-	d.reach(v1alpha1.ConditionVerified)
 	w.tellTarget(d)
 	if w.Target.Stage != StageFinal && w.Target.Stage != "" {
 		d.act(Action{Kind: ActConfigure, Stage: StageFinal, Why: "the source is no longer needed"})
