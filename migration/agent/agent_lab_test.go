@@ -363,3 +363,46 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	h.clean()
 }
+
+// TestAKilledPullLeavesAtMostAFolder kills the built program at spread moments; what it leaves is taken over by the next run or
+// removed by the command for it.
+func TestAKilledPullLeavesAtMostAFolder(t *testing.T) {
+	h := newHost(t)
+	slipway := filepath.Join(h.base, "slipway")
+	h.build("../../cmd/slipway", slipway)
+	target := filepath.Join(t.TempDir(), "data")
+	from := fmt.Sprintf("ssh://root@%s%s", h.endpoint.Address(), strings.ReplaceAll(h.data, " ", "%20"))
+	flags := []string{"--ssh-key", h.keyFile, "--host-key", h.known, "--agent-folder", filepath.Join(h.base, "room")}
+	run := func(after time.Duration, args ...string) (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, slipway, append(append([]string{"prometheus"}, args...), flags...)...).CombinedOutput() // ended by SIGKILL
+		return string(out), err
+	}
+	killed := 0
+	for after := 60 * time.Millisecond; after < 3*time.Second; after = after * 8 / 5 {
+		if _, err := run(after, "pull", from, target, "--agent-binary", h.agent); err != nil {
+			killed++
+		}
+		if pids := h.agents(); len(pids) > 1 {
+			t.Errorf("killed after %s: agents %v", after, pids)
+		}
+		if killed%3 != 0 {
+			continue
+		}
+		if out, err := run(time.Minute, "agent", "remove", from); err != nil {
+			t.Errorf("killed after %s, then removing: %v: %s", after, err, out)
+		}
+		h.clean()
+	}
+	out, err := run(time.Minute, "pull", from, target, "--agent-binary", h.agent)
+	if err != nil || killed < 3 {
+		t.Fatalf("%v, killed %d times: %s", err, killed, out)
+	}
+	h.same(target, transfer.StagingFolder)
+	h.clean()
+	if _, err := os.Lstat(filepath.Join(h.data, "slipway-pin")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the pin: %v", err)
+	}
+	t.Logf("killed %d times; the last run said:\n%s", killed, out)
+}

@@ -115,6 +115,7 @@ func (d *Dir) openOrMakePin(o PinOptions) (*Pin, error) {
 		return nil, err
 	}
 	if err := os.Mkdir(o.Folder, 0o700); err != nil {
+		_ = os.Remove(filepath.Join(o.Folder, pinFile+partial)) // of a run that was killed before the pin was one
 		if entries, _ := os.ReadDir(o.Folder); !errors.Is(err, fs.ErrExist) || len(entries) > 0 {
 			return nil, fmt.Errorf("making the pin: %w", err)
 		}
@@ -125,7 +126,12 @@ func (d *Dir) openOrMakePin(o PinOptions) (*Pin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the pin: %w", err)
 	}
-	if err := writeFile(filepath.Join(o.Folder, pinFile), data, 0o600); err != nil {
+	// Whole or not at all: half a file would keep every later run out.
+	err = writeFile(filepath.Join(o.Folder, pinFile+partial), data, 0o600)
+	if err == nil {
+		err = os.Rename(filepath.Join(o.Folder, pinFile+partial), filepath.Join(o.Folder, pinFile))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making the pin: %w", err)
 	}
 	return p, nil

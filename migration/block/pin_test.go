@@ -74,6 +74,32 @@ func TestPinIsRepeatable(t *testing.T) {
 	}
 }
 
+// TestPinIsMadeAfterAKill: killed while it wrote what makes the folder a pin.
+func TestPinIsMadeAfterAKill(t *testing.T) {
+	for _, left := range []string{"", pinFile + partial} {
+		dir, name, folder, p := pinned(t)
+		if err := p.Unpin(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if left != "" {
+			if err := os.WriteFile(filepath.Join(folder, left), []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := openDir(t, dir)
+		again, err := d.Pin(t.Context(), []string{name}, PinOptions{Folder: folder})
+		if err != nil || mustScrub(t, folder, name).Verdict != OK {
+			t.Fatalf("%q was left: %v", left, err)
+		}
+		if err := again.Unpin(); err != nil || fileExists(folder) {
+			t.Errorf("%q was left: %v, or the folder is there", left, err)
+		}
+	}
+}
+
 func TestPinReportsADeletedBlockAndPinsTheOthers(t *testing.T) {
 	name, files := small()
 	dir := t.TempDir()

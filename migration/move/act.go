@@ -19,7 +19,7 @@ import (
 func (m *mover) act(ctx context.Context, w *World, s *Step) error {
 	switch s.Kind {
 	case stepResume:
-		return m.installer.Resume(ctx)
+		return m.again(ctx, m.installer.Resume(ctx))
 	case stepPin:
 		return m.pin(ctx, w, s.Blocks)
 	case stepSeam:
@@ -162,8 +162,16 @@ func (m *mover) install(ctx context.Context, w *World, x *seam.Part) error {
 	m.o.crash("before install")
 	err := m.installer.Install(ctx, s)
 	m.o.crash("after install")
-	if rule := (*transfer.RuleError)(nil); errors.As(err, &rule) {
-		return m.pause(ctx) // the head moved since: decide again
+	return m.again(ctx, err)
+}
+
+// again decides again where an installation did not come about for a reason that passes: the head moved since, or the server was
+// restarted or is away. Nothing of the block is in the data directory then.
+func (m *mover) again(ctx context.Context, err error) error {
+	var rule *transfer.RuleError
+	var away *transfer.InstallError
+	if errors.As(err, &rule) || errors.Is(err, transfer.ErrTargetSilent) || errors.As(err, &away) && away.Restarted {
+		return m.pause(ctx)
 	}
 	return err
 }

@@ -88,6 +88,9 @@ const (
 func Decide(w *World) *Decision {
 	d := &Decision{Phase: Pin, Waits: w.Silent}
 	switch {
+	case w.Installing != "" && w.TargetServer == nil:
+		d.Phase = Install
+		return d
 	case w.Installing != "":
 		return d.then(Install, Step{Kind: stepResume, Blocks: []string{w.Installing}, Text: "end the installation of block " + w.Installing + ", which was interrupted"})
 	case w.targetDamage(d):
@@ -122,6 +125,9 @@ func (w *World) seam(d *Decision) bool {
 	case w.State.Seam == 0:
 		first := w.first()
 		d.then(Start, Step{Kind: stepSeam, At: first, Text: fmt.Sprintf("freeze S' at %s, where the target's own history begins", stamp(first))})
+	case w.untouched() && w.first() < w.State.Seam: // nobody looked while the head went lower and was cut
+		first := w.first()
+		d.then(Seam, Step{Kind: stepLower, At: first, Text: fmt.Sprintf("lower S' from %s to %s: the target has older samples of its own", stamp(w.State.Seam), stamp(first))})
 	case head.MinTime < w.State.Seam:
 		d.then(Seam, Step{Kind: stepLower, At: head.MinTime, Blocks: w.inside(),
 			Text: fmt.Sprintf("lower S' from %s to %s: the target's head took an older sample of a new series", stamp(w.State.Seam), stamp(head.MinTime))})
@@ -135,6 +141,12 @@ func (w *World) seam(d *Decision) bool {
 		d.then(Coverage, Step{Kind: stepEnd, At: end, Text: fmt.Sprintf("hold both servers against each other up to %s: since %s both scrape the same", stamp(end), stamp(head.MaxTime))})
 	}
 	return true
+}
+
+// untouched says that the target has nothing of the move yet.
+func (w *World) untouched() bool {
+	known := w.State.known()
+	return len(w.State.Cuts) == 0 && !w.State.Released && !slices.ContainsFunc(w.Target, func(t block.Entry) bool { return slices.Contains(known, t.Name) })
 }
 
 func (d *Decision) then(phase Phase, s Step) *Decision {

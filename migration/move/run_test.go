@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -143,6 +144,36 @@ func TestRunMovesWhatOnlyThePinHolds(t *testing.T) {
 	state, err := Run(ctx, o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	p.check(t, state)
+	fresh(t, p)
+}
+
+// TestRunGoesOnWhenTheTargetIsRestarted restarts the target while blocks are installed, and has it silent before others.
+func TestRunGoesOnWhenTheTargetIsRestarted(t *testing.T) {
+	p := newPair(t, 4)
+	p.live(t)
+	o := p.options(t)
+	var restarts sync.WaitGroup
+	installs := 0
+	o.Tell = func(d *Decision) {
+		if len(d.Steps) == 0 || d.Steps[0].Kind != stepInstall {
+			return
+		}
+		switch installs++; installs {
+		case 1, 3:
+			restarts.Go(func() { p.target.restart(t) })
+		case 2:
+			p.target.failing.Store(true)
+			time.AfterFunc(200*time.Millisecond, func() { p.target.failing.Store(false) })
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	state, err := Run(ctx, o)
+	restarts.Wait()
+	if err != nil {
+		t.Fatalf("after %d installs: %v", installs, err)
 	}
 	p.check(t, state)
 	fresh(t, p)

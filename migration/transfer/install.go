@@ -44,11 +44,16 @@ func NewInstaller(o InstallerOptions) *Installer {
 type InstallError struct {
 	Block string
 	Why   string
+	// Restarted: the server was restarted meanwhile, which says nothing about the block.
+	Restarted bool
 }
 
 func (e *InstallError) Error() string {
 	return fmt.Sprintf("block %s was taken away again: %s", e.Block, e.Why)
 }
+
+// ErrTargetSilent says that the running server gave no answer; what was being installed was taken away again.
+var ErrTargetSilent = errors.New("the new server does not answer")
 
 // ErrNotStaged says that a block has to be pulled first.
 var ErrNotStaged = errors.New("it is not staged and verified: pull it first")
@@ -112,7 +117,7 @@ func (i *Installer) Resume(ctx context.Context) error {
 	}
 	before, err := i.o.Server.Observe(ctx)
 	if err != nil {
-		return fmt.Errorf("ending the installation of block %s: %w", name, err)
+		return fmt.Errorf("ending the installation of block %s: %w: %w", name, ErrTargetSilent, err)
 	}
 	return i.see(ctx, name, before, func(now *Observation) bool { return now.Reloads >= before.Reloads+2 })
 }
@@ -164,7 +169,7 @@ func undo(name, target, staged, why string, err error) error {
 	if err != nil {
 		return fmt.Errorf("installing block %s: %w; it was taken away again", name, err)
 	}
-	return &InstallError{Block: name, Why: why}
+	return &InstallError{Block: name, Why: why, Restarted: why == restarted}
 }
 
 // staged is the folder of a block that was verified.
@@ -193,7 +198,7 @@ func (e *RuleError) Error() string {
 func (i *Installer) allowed(ctx context.Context, s Step) (*Observation, error) {
 	now, err := i.o.Server.Observe(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrTargetSilent, err)
 	}
 	entry := block.Entry{Name: s.Block, Bytes: s.Bytes, Verdict: block.OK, Meta: &block.Meta{MinTime: s.MinTime, MaxTime: s.MaxTime}}
 	p := &planner{World: World{Head: &now.Head}, plan: &Plan{}}
@@ -218,6 +223,9 @@ func (i *Installer) watch(ctx context.Context, before *Observation, target strin
 		}
 		if pause(ctx, i.o.Every) != nil {
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				if err != nil {
+					err = fmt.Errorf("%w: %w", ErrTargetSilent, err)
+				}
 				return fmt.Sprintf("the server has not loaded it within %v", i.o.Within), err
 			}
 			return "", ctx.Err()
@@ -225,12 +233,14 @@ func (i *Installer) watch(ctx context.Context, before *Observation, target strin
 	}
 }
 
+const restarted = "the server was restarted meanwhile"
+
 // complaint is what went wrong on the server since the block was installed.
 func complaint(before, now *Observation, target string) string {
 	_, err := os.Lstat(target)
 	switch {
 	case now.Reloads < before.Reloads:
-		return "the server was restarted meanwhile"
+		return restarted
 	case now.ReloadFailures > before.ReloadFailures:
 		return "the server's reload failed; its log says why"
 	case now.RetentionDeletes > before.RetentionDeletes && err != nil:

@@ -133,6 +133,17 @@ func (h *Host) address() string {
 	return net.JoinHostPort(h.Address, strconv.Itoa(int(cmp.Or(h.Port, 22))))
 }
 
+// Proof compares both servers once more, such as after a restart of the target; its report is one object of JSON. The seam is S', the zero time
+// where it is not known.
+func (w *Workload) Proof(seam time.Time) (*batchv1.Job, error) {
+	args := []string{"prometheus", "proof", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("output", "json"), "--quiet"}
+	args = slices.Concat(args, each("left-behind", w.o.Except), number("samples", int64(w.o.Transfer.Samples)))
+	if !seam.IsZero() {
+		args = append(args, flag("seam", seam.UTC().Format(time.RFC3339Nano)))
+	}
+	return w.job(RoleProof, pod{args: args})
+}
+
 // Cutover lets people look at the target.
 func (w *Workload) Cutover() (*batchv1.Job, error) {
 	return w.cutover(RoleCutover, append([]string{"prometheus", "cutover", flag("file", specFolder+"/"+SpecKey)}, each("approve", w.o.Cutover.Approved)...))

@@ -30,6 +30,7 @@ const (
 	RoleShim      Role = "shim"
 	RolePreflight Role = "preflight"
 	RoleMove      Role = "move"
+	RoleProof     Role = "proof"
 	RoleCutover   Role = "cutover"
 	RoleRollback  Role = "rollback"
 	RoleFinalize  Role = "finalize"

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
+	migration "github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	"github.com/slipway-dev/slipway/lab"
 )
 
@@ -135,7 +136,7 @@ func (e *env) connect() {
 	e.t.Helper()
 	log.SetLogger(logr.Discard())
 	s := runtime.NewScheme()
-	if err := errors.Join(scheme.AddToScheme(s), v1alpha1.AddToScheme(s)); err != nil {
+	if err := errors.Join(scheme.AddToScheme(s), v1alpha1.AddToScheme(s), migration.AddToScheme(s)); err != nil {
 		e.t.Fatal(err)
 	}
 	e.eventually(shortTime, "the plane answers", func() error {
