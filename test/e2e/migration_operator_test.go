@@ -54,6 +54,7 @@ func TestMoveUnderPrometheusOperator(t *testing.T) {
 	images[reloaderImage] = engine.Program(t, "prometheus-operator-"+engine.Operator085, "prometheus-config-reloader")
 	h := &underOperator{&byHand{house: newHouse(t, "e2e-operator", 96<<20, images)}}
 	h.prepare(moveVolume)
+	t.Cleanup(h.tell)
 	h.startOperator()
 	h.createPrometheus()
 	h.targetReady()
@@ -97,6 +98,29 @@ func TestMoveUnderPrometheusOperator(t *testing.T) {
 	t.Logf("users asked %d times", asked)
 	if asked < 30 || len(failures) > 0 {
 		t.Errorf("%d of %d questions of users went wrong:\n%s", len(failures), asked, strings.Join(failures, "\n"))
+	}
+}
+
+// tell shows what the cluster says when the test has failed.
+func (h *underOperator) tell() {
+	if !h.t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var events corev1.EventList
+	var pods corev1.PodList
+	if err := errors.Join(h.kube.List(ctx, &events, client.InNamespace(namespace)), h.kube.List(ctx, &pods, client.InNamespace(namespace))); err != nil {
+		h.t.Log(err)
+	}
+	for _, e := range events.Items {
+		h.t.Logf("%s %s %s: %s", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
+	}
+	for _, p := range pods.Items {
+		for _, c := range p.Spec.Containers {
+			text, err := h.set.CoreV1().Pods(namespace).GetLogs(p.Name, &corev1.PodLogOptions{Container: c.Name, TailLines: ptr.To[int64](8)}).DoRaw(ctx)
+			h.t.Logf("%s %s: %v\n%s", p.Name, c.Name, err, text)
+		}
 	}
 }
 
