@@ -5,8 +5,10 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -43,8 +45,13 @@ const (
 	operated = "rack"
 )
 
-// underOperator is a move into a Prometheus of Prometheus Operator.
-type underOperator struct{ *byHand }
+// underOperator is a move into a Prometheus of Prometheus Operator; the test applies its objects.
+type underOperator struct {
+	*house
+	work *workload.Workload
+	told []string
+	last move.Progress
+}
 
 // TestMoveUnderPrometheusOperator moves the old server into a Prometheus object: a real operator writes its pod and configuration, the
 // real config-reloader has it read. The moving pod and the server are killed on the way. A user asks from start to end.
@@ -52,7 +59,7 @@ func TestMoveUnderPrometheusOperator(t *testing.T) {
 	images := targetImages(t)
 	images[operatorImage] = engine.Program(t, "prometheus-operator-"+engine.Operator085, "operator")
 	images[reloaderImage] = engine.Program(t, "prometheus-operator-"+engine.Operator085, "prometheus-config-reloader")
-	h := &underOperator{&byHand{house: newHouse(t, "e2e-operator", 96<<20, images)}}
+	h := &underOperator{house: newHouse(t, "e2e-operator", 96<<20, images)}
 	h.prepare(moveVolume)
 	t.Cleanup(h.tell)
 	h.startOperator()
@@ -228,7 +235,7 @@ func (h *underOperator) bridge() *corev1.Pod {
 		Source: workload.Source{URL: h.old.serverURL(), Host: workload.Host{Address: host.Address, Port: int32(host.Port), User: "root", DataDir: oldData,
 			KeySecret: "rack-key", HostKey: host.HostKey}},
 		ShimSecret: workload.SourceSecret(moveName),
-		Transfer:   workload.Transfer{CeilingBytes: 8 << 20, SeamSpan: 5 * time.Second, Samples: 60},
+		Transfer:   workload.Transfer{CeilingBytes: 8 << 20, LongestScrape: time.Second, Samples: 60},
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -348,4 +355,118 @@ func (h *underOperator) reads(what string, wanted func(string) bool) {
 		}
 		return err
 	})
+}
+
+// oldFlags are the flags of the old server as it tells them.
+func (h *underOperator) oldFlags() map[string]string {
+	h.t.Helper()
+	resp, err := http.Get(h.old.serverURL() + "/api/v1/status/flags")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var a struct{ Data map[string]string }
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+		h.t.Fatal(err)
+	}
+	return a.Data
+}
+
+// targetReady waits until the new server's pod is ready.
+func (h *underOperator) targetReady() *corev1.Pod {
+	h.t.Helper()
+	var pod corev1.Pod
+	h.eventually(shortTime, "the new server is ready", func() error {
+		if err := h.kube.Get(h.t.Context(), client.ObjectKey{Namespace: namespace, Name: newServer + "-0"}, &pod); err != nil {
+			return err
+		}
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s %v %v", pod.Status.Phase, pod.Status.Conditions, pod.Status.ContainerStatuses)
+	})
+	return &pod
+}
+
+// follow reads what the moving pod tells until it is what is waited for.
+func (h *underOperator) follow(what string, until func(*move.Progress) bool) {
+	h.t.Helper()
+	h.eventually(3*shortTime, what, func() error {
+		if err := h.read(); err != nil {
+			return err
+		}
+		if h.last.Stop != nil {
+			h.t.Fatalf("%s: the move stopped: %+v\n%s", what, h.last.Stop, strings.Join(h.told, "\n"))
+		}
+		if until(&h.last) {
+			return nil
+		}
+		return errors.New(strings.Join(h.told[max(0, len(h.told)-3):], "\n"))
+	})
+	h.t.Logf("%s: %s", time.Now().UTC().Format(time.TimeOnly), what)
+}
+
+// read takes the last line of the newest pod that told one.
+func (h *underOperator) read() error {
+	pods := h.pods(map[string]string{workload.LabelName: moveName, workload.LabelRole: string(workload.RoleMove)})
+	slices.SortFunc(pods, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	if len(pods) == 0 {
+		return errors.New("there is no pod yet")
+	}
+	pod := pods[len(pods)-1]
+	log, err := h.set.CoreV1().Pods(namespace).GetLogs(pod.Name, &corev1.PodLogOptions{TailLines: ptr.To[int64](20)}).DoRaw(h.t.Context())
+	if err != nil {
+		return err
+	}
+	h.told = strings.Split(strings.TrimSpace(string(log)), "\n")
+	for line := range bytes.Lines(log) {
+		var p move.Progress
+		if bytes.HasPrefix(line, []byte("{")) && json.Unmarshal(line, &p) == nil {
+			h.last = p
+		}
+	}
+	return nil
+}
+
+// lead leads the users' Service to the new server.
+func (h *underOperator) lead(pod *corev1.Pod) {
+	h.t.Helper()
+	var slice discoveryv1.EndpointSlice
+	if err := h.kube.Get(h.t.Context(), client.ObjectKey{Namespace: namespace, Name: newServer + "-slipway"}, &slice); err != nil {
+		h.t.Fatal(err)
+	}
+	slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{pod.Status.PodIP}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}}}
+	slice.Ports = []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](9090), Protocol: ptr.To(corev1.ProtocolTCP)}}
+	if err := h.kube.Update(h.t.Context(), &slice); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// sameHistory counts the raw samples of the time before the seam on both servers.
+func (h *underOperator) sameHistory(service string) {
+	h.t.Helper()
+	if h.last.Seam == nil {
+		h.t.Fatal("nobody knows the seam")
+	}
+	query := fmt.Sprintf(`sum(count_over_time({job=~"shop|tickets"}[20d] @ %.3f))`, float64(h.last.Seam.UnixMilli()-1)/1000)
+	h.eventually(shortTime, "users see the new server", func() error {
+		version, err := value(h.t.Context(), service, `count(prometheus_build_info{version=~"3[.].*"})`)
+		if err != nil || version == "0" {
+			return fmt.Errorf("%s, %w", version, err)
+		}
+		return nil
+	})
+	old, err := value(h.t.Context(), h.old.serverURL(), query)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	now, err := value(h.t.Context(), service, query)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if h.t.Logf("%s samples before the seam on the old server, %s on the new one", old, now); old != now {
+		h.t.Error("samples are missing, or are there twice")
+	}
 }
