@@ -51,13 +51,15 @@ func (x *Operator) reword() {
 func (x *Operator) checkTraps() {
 	s := x.before.Spec
 	if n := ptr.Deref(s.Replicas, 1) * ptr.Deref(s.Shards, 1); n != 1 {
-		x.found(RuleOperatorReplicas, Refused, "spec.replicas", fmt.Sprintf("there are %d pods, each with a volume of its own: blocks are installed into one", n), "set replicas and shards to 1 for the time of the move")
+		x.found(RuleOperatorReplicas, Refused, "spec.replicas", fmt.Sprintf("there are %d pods, each with a volume of its own: blocks are installed into one", n),
+			"set replicas and shards to 1 for the time of the move")
 	}
 	switch {
 	case s.Storage == nil || s.Storage.EmptyDir != nil || s.Storage.Ephemeral != nil:
 		x.found(RuleOperatorStorage, Refused, "spec.storage", "the data would lie in a volume that goes with the pod", "set spec.storage.volumeClaimTemplate")
 	case !s.Storage.DisableMountSubPath:
-		x.found(RuleOperatorSubPath, Look, "spec.storage", fmt.Sprintf("the operator mounts the folder prometheus-db of claim %s: blocks belong there and not at the volume's root", VolumeOf(x.before).Claim),
+		x.found(RuleOperatorSubPath, Look, "spec.storage",
+			fmt.Sprintf("the operator mounts the folder prometheus-db of claim %s: blocks belong there and not at the volume's root", VolumeOf(x.before).Claim),
 			"give the puller that folder as its directory")
 	}
 	x.checkPod()
@@ -73,7 +75,8 @@ func (x *Operator) checkPod() {
 		x.found(RuleOperatorPaused, Refused, "spec.paused", "the operator leaves a paused Prometheus alone: no patch has any effect", "set it to false")
 	}
 	if s.SecurityContext == nil || s.SecurityContext.RunAsUser == nil {
-		x.found(RuleOperatorUser, Look, "spec.securityContext", "the server runs as the user of its image, which is not known here: blocks that another user installs cannot be deleted by it",
+		x.found(RuleOperatorUser, Look, "spec.securityContext",
+			"the server runs as the user of its image, which is not known here: blocks that another user installs cannot be deleted by it",
 			"set runAsUser, runAsGroup, fsGroup and runAsNonRoot")
 	}
 	if s.ListenLocal {
@@ -83,7 +86,8 @@ func (x *Operator) checkPod() {
 		x.found(RuleWebConfig, Refused, "spec.web.tlsConfig", "the move and the users' Service speak plain HTTP to it", "take it out for the time of the move")
 	}
 	if by := x.managedBy(); by != "" {
-		x.found(RuleOperatorOwner, Look, "metadata", by+" writes this Prometheus: it takes the patch back when it next does", "stop it for this object until the move has ended, then put the patch into its sources")
+		x.found(RuleOperatorOwner, Look, "metadata", by+" writes this Prometheus: it takes the patch back when it next does",
+			"stop it for this object until the move has ended, then put the patch into its sources")
 	}
 }
 
@@ -110,7 +114,8 @@ func (x *Operator) checkCompaction() {
 			"take spec.thanos out for the time of the move, or let it pass if the history is wanted in the object storage")
 	}
 	if s.DisableCompaction {
-		x.found(RuleOperatorCompaction, Refused, "spec.disableCompaction", "the operator sets blocks of 2h at least and at most, the source has longer ones", "set it to false for the time of the move")
+		x.found(RuleOperatorCompaction, Refused, "spec.disableCompaction", "the operator sets blocks of 2h at least and at most, the source has longer ones",
+			"set it to false for the time of the move")
 	}
 }
 
@@ -122,7 +127,8 @@ func (x *Operator) checkSelectors() {
 			"put them into the source's configuration, or make ScrapeConfigs of them")
 	}
 	if s.ServiceMonitorSelector != nil || s.PodMonitorSelector != nil || s.ProbeSelector != nil || s.ScrapeConfigSelector != nil {
-		x.found(RuleOperatorJobs, Look, "spec", "it scrapes what monitors and ScrapeConfigs select, beside the source's jobs", "make sure that no target is in both: its series would be there twice")
+		x.found(RuleOperatorJobs, Look, "spec", "it scrapes what monitors and ScrapeConfigs select, beside the source's jobs",
+			"make sure that no target is in both: its series would be there twice")
 	}
 	if s.RuleSelector == nil {
 		x.found(RuleOperatorRules, Refused, "spec.ruleSelector", "without a selector the operator takes no PrometheusRule at all", "set it, {} for all of the namespace")
@@ -133,7 +139,8 @@ func (x *Operator) checkSelectors() {
 		x.found(RuleOperatorRules, Look, "spec.ruleNamespaceSelector", "it takes rules of some namespaces alone", "make sure that it selects "+x.o.Migration.Namespace)
 	}
 	if s.EnforcedNamespaceLabel != "" {
-		x.found(RuleOperatorRules, Refused, "spec.enforcedNamespaceLabel", "the operator writes the label "+s.EnforcedNamespaceLabel+" into each expression and each result: the source's rules would find other series",
+		x.found(RuleOperatorRules, Refused, "spec.enforcedNamespaceLabel",
+			"the operator writes the label "+s.EnforcedNamespaceLabel+" into each expression and each result: the source's rules would find other series",
 			"take it out for the time of the move")
 	}
 }

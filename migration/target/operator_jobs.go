@@ -66,7 +66,8 @@ func (x *Operator) jobs() error {
 	for _, f := range files {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: filesVolume, MountPath: f.Path, SubPath: f.Key, ReadOnly: true})
 	}
-	x.found(RuleOperatorFiles, Look, "spec.volumeMounts", fmt.Sprintf("%d files of targets are mounted one by one, as they were given: the pod does not see later changes of ConfigMap %s", len(files), x.filesName()),
+	x.found(RuleOperatorFiles, Look, "spec.volumeMounts",
+		fmt.Sprintf("%d files of targets are mounted one by one, as they were given: the pod does not see later changes of ConfigMap %s", len(files), x.filesName()),
 		"where a program writes them, mount what it writes in their place")
 	return nil
 }
@@ -84,7 +85,8 @@ func (x *Operator) mountedFiles() ([]file, error) {
 		text := x.o.Source.Files[name]
 		key := notInKey.ReplaceAllString(strings.TrimPrefix(name, "/"), "_")
 		if total += len(key) + len(text); total > maxObject || !utf8.Valid(text) {
-			return nil, fmt.Errorf("writing the files of targets: with %s they have %d bytes, or it is no UTF-8 text, and one ConfigMap has to hold all; leave it out here and mount it by spec.volumes", name, total)
+			return nil, fmt.Errorf("writing the files of targets: with %s they have %d bytes, or it is no UTF-8 text, "+
+				"and one ConfigMap has to hold all; leave it out here and mount it by spec.volumes", name, total)
 		}
 		if other, taken := keys[key]; taken {
 			return nil, fmt.Errorf("writing the files of targets: %s and %s would have the same key %s in a ConfigMap; rename one of them", other, name, key)
@@ -181,7 +183,8 @@ func (x *Operator) readRules() ([]runtime.Object, error) {
 		all = append(all, r)
 	}
 	if len(all) > 0 {
-		x.found(RuleOperatorRules, Look, "PrometheusRule", "the operator gives rule files paths of its own, and the time at which a group is evaluated follows from the path: recorded samples get other times than on the source",
+		x.found(RuleOperatorRules, Look, "PrometheusRule",
+			"the operator gives rule files paths of its own, and the time at which a group is evaluated follows from the path: recorded samples get other times than on the source",
 			"nothing: the seam is cut for each series; do not compare recorded samples by their time")
 	}
 	return all, nil
@@ -265,7 +268,8 @@ var variable = regexp.MustCompile(`\$\([A-Za-z0-9_]+\)`)
 
 func (x *Operator) checkVariables(where, text string) {
 	if found := variable.FindString(text); found != "" {
-		x.found(RuleOperatorVariables, Refused, where, found+" means a variable of the environment to the operator's config-reloader: the configuration would be loaded with another text, or not at all",
+		x.found(RuleOperatorVariables, Refused, where,
+			found+" means a variable of the environment to the operator's config-reloader: the configuration would be loaded with another text, or not at all",
 			"write it otherwise, in a regular expression as $()"+strings.TrimPrefix(found, "$"))
 	}
 }

@@ -129,7 +129,8 @@ func (x *Operator) sections() {
 	s, c := &x.after.Spec, &x.after.Spec.CommonPrometheusFields
 	if x.silent() {
 		if s.Alerting != nil || s.AdditionalAlertManagerConfigs != nil || len(c.RemoteWrite) > 0 {
-			x.changed("alerting-off", "spec.alerting, spec.additionalAlertManagerConfigs, spec.remoteWrite", "taken out; they come back at the cutover", "until the cutover the source alone alerts and writes")
+			x.changed("alerting-off", "spec.alerting, spec.additionalAlertManagerConfigs, spec.remoteWrite", "taken out; they come back at the cutover",
+				"until the cutover the source alone alerts and writes")
 		}
 		s.Alerting, s.AdditionalAlertManagerConfigs, c.RemoteWrite = nil, nil, nil
 	}
@@ -138,7 +139,8 @@ func (x *Operator) sections() {
 		switch name {
 		case "global", "scrape_configs", "rule_files", "alerting":
 		case "remote_write":
-			x.found(RuleOperatorSettings, Look, name, "the operator writes this section from spec.remoteWrite, and the source's was not translated", "set spec.remoteWrite before the move: it is held back until the cutover")
+			x.found(RuleOperatorSettings, Look, name, "the operator writes this section from spec.remoteWrite, and the source's was not translated",
+				"set spec.remoteWrite before the move: it is held back until the cutover")
 		case "storage":
 			x.storage()
 		default:
@@ -181,6 +183,7 @@ func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.Co
 	}
 	if shim.Image != "" && x.Stage != Final {
 		c.Containers = append(slices.Clone(c.Containers), corev1.Container{Name: ShimName, Image: shim.Image, Args: shim.Args, SecurityContext: containerSecurity()})
-		x.found(RuleOperatorShim, Look, "target.prometheus.shim.image", "the shim is a container of the server's pod: the stage Final takes it out, which restarts the server", "run the shim as a Deployment of its own, and give its url alone")
+		x.found(RuleOperatorShim, Look, "target.prometheus.shim.image", "the shim is a container of the server's pod: the stage Final takes it out, which restarts the server",
+			"run the shim as a Deployment of its own, and give its url alone")
 	}
 }
