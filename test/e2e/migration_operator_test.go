@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -44,6 +45,9 @@ const (
 	// operated is the Prometheus; its pod is that of newServer.
 	operated = "rack"
 )
+
+// oldAlerting is of the configuration that the target follows; the Prometheus of tests has no discovery of Kubernetes, which spec.alerting asks for.
+const oldAlerting = "alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: ['127.0.0.1:9093']\n"
 
 // underOperator is a move into a Prometheus of Prometheus Operator; the test applies its objects.
 type underOperator struct {
@@ -171,7 +175,7 @@ func (h *underOperator) startOperator() {
 	)
 }
 
-// createPrometheus makes the object as users have it: with the operator's defaults, and an Alertmanager.
+// createPrometheus makes the object as users have it: with the operator's defaults.
 func (h *underOperator) createPrometheus() {
 	h.t.Helper()
 	cr := &monitoringv1.Prometheus{}
@@ -186,13 +190,13 @@ spec:
   replicas: 1
   ruleSelector: {}
   serviceMonitorSelector: {}
-  alerting: {alertmanagers: [{name: main, port: web, namespace: %s}]}
   securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 2000, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
   storage: {volumeClaimTemplate: {spec: {storageClassName: local, accessModes: [ReadWriteOnce], resources: {requests: {storage: 4Gi}}}}}
-`, operated, namespace, serverImage, namespace), cr); err != nil {
+`, operated, namespace, serverImage), cr); err != nil {
 		h.t.Fatal(err)
 	}
-	h.apply(cr)
+	// The operator leaves a Prometheus alone whose class does not exist, also where the volume does.
+	h.apply(&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "local"}, Provisioner: "kubernetes.io/no-provisioner", VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer)}, cr)
 }
 
 // serviceOfUsers leads to the old server.
@@ -287,7 +291,7 @@ spec:
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	file, err := config.Parse(oldConfig, []byte(h.oldConfiguration()))
+	file, err := config.Parse(oldConfig, []byte(h.oldConfiguration()+oldAlerting))
 	if err != nil {
 		h.t.Fatal(err)
 	}
