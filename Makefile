@@ -49,7 +49,7 @@ test-all: packages build stale bundle engines verify ## Everything that CI prove
 	go run ./test/suite $(SUITES)
 
 .PHONY: test-long
-test-long: packages build stale bundle ## Hours: random kills, single entry points; SHARD=i/n for a part, SEED=n to repeat
+test-long: packages build stale bundle engines ## Hours: random kills, single entry points, a move with real durations; SHARD=i/n for a part, SEED=n to repeat, MOVE_BLOCK=2m for a short move
 	SHARD='$(SHARD)' SEED='$(SEED)' go run ./test/suite long
 
 .PHONY: e2e

@@ -444,7 +444,11 @@ func writeOperator(cmd *cobra.Command, all target.Options, file, dir string) err
 	if err := refusal(x.Plan); err != nil {
 		return err
 	}
-	return writeTarget(cmd, dir, x.Plan, all.Source.Config, []targetFile{{"manifests.yaml", x.Objects}, {"patch.yaml", x.Patch}, {"undo.yaml", x.Undo}})
+	m, err := x.Manifests()
+	if err != nil {
+		return err
+	}
+	return writeTarget(cmd, dir, x.Plan, all.Source.Config, []targetFile{{"manifests.yaml", m.YAML}, {"patch.yaml", x.Patch}, {"undo.yaml", x.Undo}})
 }
 
 // targetReport is a plan for programs.

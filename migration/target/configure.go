@@ -60,7 +60,7 @@ func (p *Plan) edit(f *config.File, err error) error {
 
 // switchOff takes out what must not happen twice.
 func (p *Plan) switchOff() error {
-	if p.Stage != Bridge && p.Stage != Verify {
+	if !p.silent() {
 		return nil
 	}
 	for _, off := range []struct{ section, name, why string }{
@@ -196,6 +196,9 @@ func (p *Plan) selfScrape() error {
 				}
 				p.changed("self-scrape", where, "instance becomes "+step.Replacement,
 					"the server scrapes itself here: old and new would be one series with the samples of both")
+				if err := p.selfPort(at, where, address); err != nil {
+					return err
+				}
 				continue
 			}
 			if err := p.reachSource(at, where, address); err != nil {
@@ -204,6 +207,18 @@ func (p *Plan) selfScrape() error {
 		}
 	}
 	return nil
+}
+
+// selfPort leads the server's scrape of itself to where it listens now.
+func (p *Plan) selfPort(at config.Path, where, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	own := strconv.Itoa(int(p.port))
+	if err != nil || port == own {
+		return nil
+	}
+	there := net.JoinHostPort(host, own)
+	p.changed("self-scrape", where, "scraped at "+there, "the new server listens there")
+	return p.edit(p.Config.Append(at, relabelling{[]string{"__address__"}, regexp.QuoteMeta(address), "__address__", there}))
 }
 
 // reachSource leads a loopback target to the source's host, and keeps its instance.
@@ -287,7 +302,7 @@ const (
 // ShimName is the name of the read shim in the configuration.
 const ShimName = "slipway-shim"
 
-// bridged says that the target asks the shim.
+// bridged says that the target asks the shim. After the cutover it does not: a source that fails would fail the users' questions.
 func (s Stage) bridged() bool { return s == Bridge }
 
 func (p *Plan) readPast() error {

@@ -65,7 +65,8 @@ func TestARealServerStartsWithThePlan(t *testing.T) {
 	}
 	for stage, want := range map[Stage][]string{
 		Bridge:  {"slipway-shim", "!filter_external_labels: true", "read_recent: true", "!alertmanagers:", "!remote_write:", "metric_name_validation_scheme: legacy", "cluster: a$b\n"},
-		CutOver: {"slipway-shim", "!filter_external_labels: true", "alertmanagers:", "remote_write:"},
+		Verify:  {"!remote_read:", "!alertmanagers:", "!remote_write:"},
+		CutOver: {"!remote_read:", "alertmanagers:", "remote_write:"},
 		Final:   {"!remote_read:", "alertmanagers:", "remote_write:", "scrape_native_histograms: true", "always_scrape_classic_histograms: true", "fallback_scrape_protocol: PrometheusText0.0.4"},
 	} {
 		o.Stage = stage

@@ -95,6 +95,10 @@ func (p *Plan) listen() {
 			}
 		}
 	}
+	if p.o.port != 0 && p.port != p.o.port {
+		p.changed("listen-address", "--web.listen-address", fmt.Sprintf("port %d in place of %d", p.o.port, p.port), "the operator lets every server listen there")
+		p.port = p.o.port
+	}
 	if p.port < 1024 {
 		p.changed("listen-address", "--web.listen-address", fmt.Sprintf("port 9090 in place of %d", p.port), "a pod without privileges cannot listen below 1024")
 		p.port = 9090

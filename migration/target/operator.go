@@ -4,16 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path"
+	"reflect"
 	"slices"
-	"strconv"
-	"strings"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 )
@@ -21,27 +17,52 @@ import (
 // Operator is a Prometheus of Prometheus Operator that is to become the new server.
 type Operator struct {
 	*Plan
-	// Patch is a merge patch of the Prometheus, Undo the one that takes it back.
+	// Patch is a merge patch that leads to the stage from each other stage and from before the move; applied twice it changes
+	// nothing. Undo leads back from each stage to what was before.
 	Patch, Undo []byte
-	// Objects are a Secret with the jobs and a PrometheusRule for each rule file, as YAML. The Secret may hold passwords.
-	Objects []byte
 
 	before, after *monitoringv1.Prometheus
-	rules         []*monitoringv1.PrometheusRule
+	manifests     *Manifests
 }
 
-// The names of findings about Prometheus Operator; each is a trap in which a move loses data or hides it.
-const (
-	RuleOperatorReplicas   = "operator-replicas"
-	RuleOperatorStorage    = "operator-storage"
-	RuleOperatorSubPath    = "operator-sub-path"
-	RuleOperatorThanos     = "operator-thanos"
-	RuleOperatorCompaction = "operator-compaction"
-	RuleOperatorJobs       = "operator-jobs"
-	RuleOperatorRules      = "operator-rules"
-	RuleOperatorSettings   = "operator-settings"
-	RuleOperatorArguments  = "operator-arguments"
-)
+// Manifests are what the patch refers to: a Secret with the jobs, the Alertmanagers and the Prometheus as it was, a ConfigMap of
+// other files, and a PrometheusRule for each rule file. They are the same at every stage, and have to be there before the patch
+// and until the Prometheus is patched back. The Secret may hold passwords. A plan with refusals has none.
+func (x *Operator) Manifests() (*Manifests, error) {
+	if refused := x.Refusals(); len(refused) > 0 {
+		return nil, fmt.Errorf("writing manifests: the plan is refused by %s: %s", refused[0].Rule, refused[0].Says)
+	}
+	return x.manifests, nil
+}
+
+// operatorPort is where the operator lets each server listen (pkg/prometheus/promcfg.go).
+const operatorPort = 9090
+
+// OperatorVolume says where the data of a Prometheus lies. Pods that work on it mount the claim as the server does.
+type OperatorVolume struct {
+	// Pod and Claim are those of the one replica.
+	Pod, Claim string
+	// SubPath is the folder of the volume that is the data directory; empty: its root.
+	SubPath string
+	// PodLabels find the pod: others that mount a ReadWriteOnce claim have to stand on its node.
+	PodLabels map[string]string
+}
+
+// VolumeOf follows the names that the operator gives (pkg/prometheus/common.go).
+func VolumeOf(cr *monitoringv1.Prometheus) OperatorVolume {
+	v := OperatorVolume{Pod: "prometheus-" + cr.Name + "-0", SubPath: "prometheus-db", PodLabels: map[string]string{"operator.prometheus.io/name": cr.Name, labelName: "prometheus"}}
+	claim := "prometheus-" + cr.Name + "-db"
+	if s := cr.Spec.Storage; s != nil {
+		if name := s.VolumeClaimTemplate.Name; name != "" {
+			claim = name
+		}
+		if s.DisableMountSubPath {
+			v.SubPath = ""
+		}
+	}
+	v.Claim = claim + "-" + v.Pod
+	return v
+}
 
 // ReadPrometheus reads a Prometheus as kubectl get prometheus NAME -o yaml writes it. Fields of a later version than that of our
 // types are left alone: the patch does not name them.
@@ -56,13 +77,100 @@ func ReadPrometheus(data []byte) (*monitoringv1.Prometheus, error) {
 	return &p, nil
 }
 
-// NewOperator plans a patch of a Prometheus.
+// JobsSecretName is the name of the Secret among the manifests of a Prometheus.
+func JobsSecretName(prometheus string) string { return prometheus + "-slipway-jobs" }
+
+// Patched says whether a Prometheus is at a stage of a move.
+func Patched(cr *monitoringv1.Prometheus) bool {
+	s := cr.Spec.AdditionalScrapeConfigs
+	return s != nil && s.Name == JobsSecretName(cr.Name)
+}
+
+// Original is a Prometheus as it would be without the move, whatever its stage: what a stage sets is taken from the Secret
+// among its manifests, all else is as it is now. A Prometheus that no stage has changed is given back, and the Secret may be nil.
+func Original(cr *monitoringv1.Prometheus, secret *corev1.Secret) (*monitoringv1.Prometheus, error) {
+	if !Patched(cr) {
+		return cr, nil
+	}
+	if secret == nil || len(secret.Data[originalKey]) == 0 {
+		return nil, fmt.Errorf("reading Prometheus %s as it was before the move: Secret %s with the key %s is not there", cr.Name, JobsSecretName(cr.Name), originalKey)
+	}
+	was, err := ReadPrometheus(secret.Data[originalKey])
+	if err != nil {
+		return nil, fmt.Errorf("reading Secret %s: %w", secret.Name, err)
+	}
+	if was.Name != cr.Name || Patched(was) {
+		return nil, fmt.Errorf("reading Secret %s: its %s is not Prometheus %s before the move", secret.Name, originalKey, cr.Name)
+	}
+	now, err := tree(cr)
+	if err != nil {
+		return nil, err
+	}
+	then, err := tree(was)
+	if err != nil {
+		return nil, err
+	}
+	spec, old := object(now["spec"]), object(then["spec"])
+	for _, name := range operatorFields() {
+		delete(spec, name)
+		if v, ok := old[name]; ok {
+			spec[name] = v
+		}
+	}
+	now["spec"] = spec
+	text, err := json.Marshal(now)
+	if err != nil {
+		return nil, fmt.Errorf("writing the Prometheus: %w", err)
+	}
+	return ReadPrometheus(text)
+}
+
+// operatorFields are the fields of spec that a stage sets.
+func operatorFields() []string {
+	return []string{"additionalAlertManagerConfigs", "additionalAlertRelabelConfigs", "additionalArgs", "additionalScrapeConfigs", "alerting", "containers",
+		"enableAdminAPI", "enableFeatures", "enableOTLPReceiver", "enableRemoteWriteReceiver", "evaluationInterval", "exemplars", "externalLabels", "externalUrl",
+		"logFormat", "logLevel", "nameValidationScheme", "prometheusExternalLabelName", "query", "queryLogFile", "remoteRead", "remoteWrite", "replicaExternalLabelName",
+		"retention", "retentionSize", "routePrefix", "ruleQueryOffset", "rules", "scrapeInterval", "scrapeTimeout", "tsdb", "volumeMounts", "volumes", "walCompression"}
+}
+
+// NewOperator plans a stage of a Prometheus, which is given as it was before the move.
 func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 	spec := o.Migration.Spec.Target.Prometheus
 	if spec == nil || spec.Name != cr.Name || cr.Namespace != "" && cr.Namespace != o.Migration.Namespace {
 		return nil, fmt.Errorf("planning the target: target.prometheus is not %s/%s, which was given", cr.Namespace, cr.Name)
 	}
+	if Patched(cr) {
+		return nil, fmt.Errorf("planning the target: Prometheus %s is at a stage of this move already; give it as it was before, which key %s of Secret %s holds",
+			cr.Name, originalKey, JobsSecretName(cr.Name))
+	}
+	if o.Stage == "" {
+		o.Stage = Bridge
+	}
+	stages := map[Stage]*Operator{}
+	for _, stage := range Stages() {
+		at := o
+		at.Stage = stage
+		x, err := newStage(at, cr)
+		if err != nil {
+			return nil, err
+		}
+		stages[stage] = x
+	}
+	x := stages[o.Stage]
+	if x == nil {
+		return nil, fmt.Errorf("planning the target: there is no stage %q", o.Stage)
+	}
+	if err := x.write(stages[CutOver]); err != nil {
+		return nil, err
+	}
+	x.Findings = x.overridden(x.Findings)
+	return x, x.patches(stages)
+}
+
+// newStage says what the Prometheus is to be at a stage.
+func newStage(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 	// What follows from the old server is the same for both kinds of target.
+	spec := o.Migration.Spec.Target.Prometheus
 	same := &v1alpha1.StatefulSetTarget{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
 	if _, err := serverVersion(same); err != nil {
 		return nil, fmt.Errorf("planning the target: neither spec.version nor the tag of spec.image of Prometheus %s says which version it is; set spec.version", cr.Name)
@@ -74,294 +182,105 @@ func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 	}
 	m := *o.Migration
 	m.Spec.Target = v1alpha1.Target{StatefulSet: same}
-	o.Migration = &m
+	o.Migration, o.port = &m, operatorPort
 	p, err := New(o)
 	if err != nil {
 		return nil, err
 	}
 	x := &Operator{Plan: p, before: cr, after: cr.DeepCopy()}
+	x.reword()
 	x.checkTraps()
 	x.global()
 	x.arguments()
 	x.sections()
-	if err := x.jobsAndRules(); err != nil {
-		return nil, err
-	}
-	p.Findings = p.overridden(p.Findings)
-	return x, x.patches()
+	return x, x.jobs()
 }
 
-// checkTraps names what the operator does by itself (pkg/prometheus of Prometheus Operator).
-func (x *Operator) checkTraps() {
-	s := x.before.Spec
-	if n := ptr.Deref(s.Replicas, 1) * ptr.Deref(s.Shards, 1); n != 1 {
-		x.found(RuleOperatorReplicas, Refused, "spec.replicas", fmt.Sprintf("there are %d pods, each with a volume of its own: blocks are installed into one", n), "set replicas and shards to 1 for the time of the move")
-	}
-	switch {
-	case s.Storage == nil || s.Storage.EmptyDir != nil || s.Storage.Ephemeral != nil:
-		x.found(RuleOperatorStorage, Refused, "spec.storage", "the data would lie in a volume that goes with the pod", "set spec.storage.volumeClaimTemplate")
-	case !s.Storage.DisableMountSubPath:
-		x.found(RuleOperatorSubPath, Look, "spec.storage", "the operator mounts the folder prometheus-db of the volume: blocks belong there and not at its root", "give the puller that folder as its directory")
-	}
-	x.checkCompaction()
-	x.checkSelectors()
-}
-
-// checkCompaction looks at what decides about the length of blocks and who else reads them.
-func (x *Operator) checkCompaction() {
-	s := x.before.Spec
-	if s.Thanos != nil {
-		x.found(RuleOperatorThanos, Refused, "spec.thanos", "the sidecar uploads installed blocks of the source, and the operator holds back or forbids compaction while it does",
-			"take spec.thanos out for the time of the move, or let it pass if the history is wanted in the object storage")
-	}
-	if s.DisableCompaction {
-		x.found(RuleOperatorCompaction, Refused, "spec.disableCompaction", "the operator sets blocks of 2h at least and at most, the source has longer ones", "set it to false for the time of the move")
-	}
-}
-
-// checkSelectors looks at what the operator adds to the source's jobs and rules.
-func (x *Operator) checkSelectors() {
-	s := x.before.Spec
-	if s.AdditionalScrapeConfigs != nil && s.AdditionalScrapeConfigs.Name != x.secretName() {
-		x.found(RuleOperatorJobs, Refused, "spec.additionalScrapeConfigs", "there are jobs of "+s.AdditionalScrapeConfigs.Name+" already, and the source's would take their place",
-			"put them into the source's configuration, or make ScrapeConfigs of them")
-	}
-	if s.ServiceMonitorSelector != nil || s.PodMonitorSelector != nil || s.ProbeSelector != nil || s.ScrapeConfigSelector != nil {
-		x.found(RuleOperatorJobs, Look, "spec", "it scrapes what monitors and ScrapeConfigs select, beside the source's jobs", "make sure that no target is in both: its series would be there twice")
-	}
-	if s.RuleSelector == nil {
-		x.found(RuleOperatorRules, Refused, "spec.ruleSelector", "without a selector the operator takes no PrometheusRule at all", "set it, {} for all of the namespace")
-	} else if len(s.RuleSelector.MatchExpressions) > 0 {
-		x.found(RuleOperatorRules, Look, "spec.ruleSelector", "it has expressions, which the written rules may not match", "give them the labels that it asks for")
-	}
-}
-
-func (x *Operator) secretName() string { return x.before.Name + "-slipway-jobs" }
-
-// global carries what all jobs inherit: the operator's defaults are others than Prometheus' (30s for both intervals).
-func (x *Operator) global() {
-	c, g := &x.after.Spec.CommonPrometheusFields, x.Config.Node("global")
-	c.ScrapeInterval, x.after.Spec.EvaluationInterval = "1m", "1m"
-	for _, key := range keys(g) {
-		v := text(g, key)
-		switch key {
-		case "scrape_interval":
-			c.ScrapeInterval = monitoringv1.Duration(v)
-		case "scrape_timeout":
-			c.ScrapeTimeout = monitoringv1.Duration(v)
-		case "evaluation_interval":
-			x.after.Spec.EvaluationInterval = monitoringv1.Duration(v)
-		case "scrape_native_histograms":
-			c.ScrapeNativeHistograms = ptr.To(v == "true")
-		case "metric_name_validation_scheme":
-			c.NameValidationScheme = ptr.To(monitoringv1.UTF8NameValidationScheme)
-			if v == "legacy" {
-				c.NameValidationScheme = ptr.To(monitoringv1.LegacyNameValidationScheme)
-			}
-		case "external_labels":
-		default:
-			x.found(RuleOperatorSettings, Refused, "global."+key, "it has no counterpart that is known here", "set the field of the Prometheus by hand, and let it pass")
-		}
-	}
-	x.changed("intervals", "spec.scrapeInterval, spec.evaluationInterval", string(c.ScrapeInterval)+", "+string(x.after.Spec.EvaluationInterval), "the operator's defaults are 30s; jobs and rules inherit them")
-	c.ExternalLabels = map[string]string{}
-	labels := value(g, "external_labels")
-	for _, key := range keys(labels) {
-		c.ExternalLabels[key] = text(labels, key)
-	}
-	c.PrometheusExternalLabelName, c.ReplicaExternalLabelName = ptr.To(""), ptr.To("")
-	x.changed("external-labels", "spec.prometheusExternalLabelName, spec.replicaExternalLabelName", "empty, as the source has them not",
-		"the operator adds prometheus and prometheus_replica to each question to the past, which then finds nothing, silently, and to each alert, which then comes twice")
-}
-
-// arguments carries the command line, where the operator has a field for it, and else as an additional argument.
-func (x *Operator) arguments() {
-	s, c := &x.after.Spec, &x.after.Spec.CommonPrometheusFields
-	c.AdditionalArgs = slices.Clone(c.AdditionalArgs)
-	number := func(v string) *int32 {
-		n, err := strconv.ParseInt(v, 10, 32)
-		if err != nil {
-			x.found(RuleOperatorArguments, Refused, "the source's flags", v+" is no number that the operator takes", "set the field by hand, and let it pass")
-		}
-		return ptr.To(int32(n))
-	}
-	if s.Query == nil {
-		s.Query = &monitoringv1.QuerySpec{}
-	}
-	fields := map[string]func(string){
-		"storage.tsdb.retention.time": func(v string) { s.Retention = monitoringv1.Duration(v) }, "storage.tsdb.retention.size": func(v string) { s.RetentionSize = monitoringv1.ByteSize(v) },
-		"query.lookback-delta": func(v string) { s.Query.LookbackDelta = &v }, "query.timeout": func(v string) { s.Query.Timeout = ptr.To(monitoringv1.Duration(v)) },
-		"query.max-concurrency": func(v string) { s.Query.MaxConcurrency = number(v) }, "query.max-samples": func(v string) { s.Query.MaxSamples = number(v) },
-		"web.enable-admin-api": func(string) { s.EnableAdminAPI = true }, "web.enable-remote-write-receiver": func(string) { c.EnableRemoteWriteReceiver = true },
-		"web.enable-otlp-receiver": func(string) { c.EnableOTLPReceiver = ptr.To(true) }, "web.external-url": func(v string) { c.ExternalURL = v },
-		"web.route-prefix": func(v string) { c.RoutePrefix = v }, "log.level": func(v string) { c.LogLevel = v }, "log.format": func(v string) { c.LogFormat = v },
-		"enable-feature": func(v string) {
-			for name := range strings.SplitSeq(v, ",") {
-				if !slices.Contains(c.EnableFeatures, monitoringv1.EnableFeature(name)) {
-					c.EnableFeatures = append(c.EnableFeatures, monitoringv1.EnableFeature(name))
-				}
-			}
-		},
-	}
-	s.Retention, s.RetentionSize = "", ""
-	for _, arg := range x.Args {
-		name, v, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
-		switch set := fields[name]; {
-		case slices.Contains([]string{"config.file", "storage.tsdb.path", "web.listen-address", "web.enable-lifecycle"}, name): // the operator's own
-		case set != nil:
-			set(v)
-		default:
-			c.AdditionalArgs = slices.DeleteFunc(c.AdditionalArgs, func(a monitoringv1.Argument) bool { return a.Name == name })
-			c.AdditionalArgs = append(c.AdditionalArgs, monitoringv1.Argument{Name: name, Value: v})
-		}
-	}
-	if s.Retention == "" && s.RetentionSize != "" {
-		return
-	}
-	x.changed("operator-retention", "spec.retention", string(s.Retention), "without it the operator keeps 24h: all imported blocks would be deleted within a minute")
-}
-
-// sections carries the other parts of the configuration.
-func (x *Operator) sections() {
-	s, c := &x.after.Spec, &x.after.Spec.CommonPrometheusFields
-	if x.Stage == Bridge || x.Stage == Verify {
-		if s.Alerting != nil || s.AdditionalAlertManagerConfigs != nil || len(c.RemoteWrite) > 0 {
-			x.changed("alerting-off", "spec.alerting, spec.additionalAlertManagerConfigs, spec.remoteWrite", "taken out; the undo patch has them", "until the cutover the source alone alerts and writes")
-		}
-		s.Alerting, s.AdditionalAlertManagerConfigs, c.RemoteWrite = nil, nil, nil
-	}
-	for _, name := range x.o.Source.Config.Sections() {
-		switch name {
-		case "global", "scrape_configs", "rule_files":
-		case "alerting", "remote_write":
-			x.found(RuleOperatorSettings, Look, name, "the operator writes this section from fields of its own, and the source's was not translated", "set spec.alerting and spec.remoteWrite at the cutover")
-		case "storage":
-			window := x.Config.Node("storage", "tsdb", "out_of_order_time_window")
-			if window != nil {
-				c.TSDB = &monitoringv1.TSDBSpec{OutOfOrderTimeWindow: ptr.To(monitoringv1.Duration(window.Value))}
-			}
-		default:
-			x.found(RuleOperatorSettings, Refused, name, "the section has no counterpart that is known here", "set the fields of the Prometheus by hand, and let it pass")
-		}
-	}
-	x.readPastOf(s, c)
-}
-
-// readPastOf leads questions about the past to the shim.
-func (x *Operator) readPastOf(s *monitoringv1.PrometheusSpec, c *monitoringv1.CommonPrometheusFields) {
-	s.RemoteRead = slices.DeleteFunc(slices.Clone(s.RemoteRead), func(r monitoringv1.RemoteReadSpec) bool { return r.Name == ShimName })
-	if !x.Stage.bridged() {
-		return
-	}
-	shim := x.o.Migration.Spec.Target.StatefulSet.Shim
-	read := monitoringv1.RemoteReadSpec{URL: shimURL(shim), Name: ShimName, ReadRecent: true, FilterExternalLabels: ptr.To(false)}
-	if name := x.o.ShimSecret; name != "" {
-		key := func(key string) *corev1.SecretKeySelector {
-			return &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: key}
-		}
-		read.TLSConfig = &monitoringv1.TLSConfig{SafeTLSConfig: monitoringv1.SafeTLSConfig{CA: monitoringv1.SecretOrConfigMap{Secret: key("ca.crt")},
-			Cert: monitoringv1.SecretOrConfigMap{Secret: key("tls.crt")}, KeySecret: key("tls.key"), ServerName: ptr.To(shimServerName)}}
-	}
-	s.RemoteRead = append(s.RemoteRead, read)
-	if shim.Image != "" {
-		c.Containers = append(slices.DeleteFunc(slices.Clone(c.Containers), func(o corev1.Container) bool { return o.Name == ShimName }),
-			corev1.Container{Name: ShimName, Image: shim.Image, Args: shim.Args, SecurityContext: containerSecurity()})
-	}
-}
-
-// jobsAndRules writes the jobs into a Secret and each rule file into a PrometheusRule.
-func (x *Operator) jobsAndRules() error {
-	var jobs []any
-	if n := x.Config.Node("scrape_configs"); n != nil {
-		if err := n.Decode(&jobs); err != nil {
-			return fmt.Errorf("reading the jobs: %w", err)
-		}
-	}
-	data, err := yaml.Marshal(jobs)
+// patches leads from every stage to this one, and from every stage back.
+func (x *Operator) patches(stages map[Stage]*Operator) error {
+	before, err := tree(&monitoringv1.Prometheus{Spec: x.before.Spec})
 	if err != nil {
-		return fmt.Errorf("writing the jobs: %w", err)
+		return err
 	}
-	labels := map[string]string{labelInstance: x.before.Name, labelManagedBy: manager}
-	const key = "scrape-configs.yaml"
-	all := []any{&corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: x.secretName(), Namespace: x.o.Migration.Namespace, Labels: labels}, StringData: map[string]string{key: string(data)}}}
-	x.after.Spec.AdditionalScrapeConfigs = &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: x.secretName()}, Key: key}
-	x.changed("jobs", "spec.additionalScrapeConfigs", "Secret "+x.secretName(), "the operator appends these jobs as they are")
-	if s := x.before.Spec.RuleSelector; s != nil {
-		maps.Copy(labels, s.MatchLabels)
-	}
-	for _, name := range slices.Sorted(maps.Keys(x.o.Source.Files)) {
-		if !x.isRuleFile(name) {
-			continue
+	states, after := []map[string]any{before}, map[Stage]map[string]any{}
+	for stage, s := range stages {
+		if after[stage], err = tree(&monitoringv1.Prometheus{Spec: s.after.Spec}); err != nil {
+			return err
 		}
-		r := &monitoringv1.PrometheusRule{TypeMeta: metav1.TypeMeta{APIVersion: "monitoring.coreos.com/v1", Kind: monitoringv1.PrometheusRuleKind},
-			ObjectMeta: metav1.ObjectMeta{Name: ruleName(x.before.Name, name), Namespace: x.o.Migration.Namespace, Labels: labels}}
-		if err := yaml.UnmarshalStrict(x.o.Source.Files[name], &r.Spec); err != nil {
-			return fmt.Errorf("reading %s as a PrometheusRule: %w", name, err)
-		}
-		if slices.ContainsFunc(x.rules, func(o *monitoringv1.PrometheusRule) bool { return o.Name == r.Name }) {
-			return fmt.Errorf("writing the rules: two files would become PrometheusRule %s; rename %s", r.Name, name)
-		}
-		x.rules, all = append(x.rules, r), append(all, r)
-	}
-	if len(x.rules) > 0 {
-		x.found(RuleOperatorRules, Look, "PrometheusRule", "the operator gives rule files paths of its own, and the time at which a group is evaluated follows from the path: recorded samples get other times than on the source",
-			"nothing: the seam is cut for each series; do not compare recorded samples by their time")
-	}
-	var docs []string
-	for _, o := range all {
-		doc, err := yaml.Marshal(o)
-		if err != nil {
-			return fmt.Errorf("writing the objects: %w", err)
-		}
-		docs = append(docs, string(doc))
-	}
-	x.Objects = []byte(strings.Join(docs, "---\n"))
-	return nil
-}
-
-func (x *Operator) isRuleFile(name string) bool {
-	for _, n := range items(x.Config.Node(), "rule_files") {
-		if ok, err := path.Match(x.absolute(n.Value), name); err == nil && ok {
-			return true
-		}
-	}
-	return false
-}
-
-// ruleName is a name that Kubernetes takes, with the file in it.
-func ruleName(prometheus, file string) string {
-	base := strings.TrimSuffix(strings.TrimPrefix(file, "/"), path.Ext(file))
-	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(base))
-	return prometheus + "-" + strings.Trim(clean, "-")
-}
-
-// patches compares the Prometheus before and after.
-func (x *Operator) patches() error {
-	before, err := json.Marshal(x.before)
-	if err != nil {
-		return fmt.Errorf("writing the Prometheus: %w", err)
-	}
-	after, err := json.Marshal(x.after)
-	if err != nil {
-		return fmt.Errorf("writing the Prometheus: %w", err)
+		states = append(states, after[stage])
 	}
 	for _, p := range []struct {
-		from, to []byte
-		into     *[]byte
-	}{{before, after, &x.Patch}, {after, before, &x.Undo}} {
-		patch, err := jsonpatch.CreateMergePatch(p.from, p.to)
-		if err != nil {
-			return fmt.Errorf("comparing the Prometheus before and after: %w", err)
-		}
-		if *p.into, err = yaml.JSONToYAML(patch); err != nil {
+		want map[string]any
+		into *[]byte
+	}{{after[x.Stage], &x.Patch}, {before, &x.Undo}} {
+		// Metadata and status are the operator's and other people's.
+		spec := leading(object(p.want["spec"]), specs(states))
+		if *p.into, err = yaml.Marshal(map[string]any{"spec": spec}); err != nil {
 			return fmt.Errorf("writing the patch: %w", err)
 		}
 	}
 	return nil
+}
+
+func specs(states []map[string]any) []map[string]any {
+	all := make([]map[string]any, len(states))
+	for i, s := range states {
+		all[i] = object(s["spec"])
+	}
+	return all
+}
+
+// leading is the merge patch (RFC 7386) that leads from each of some states to the wanted one. It names what is not the same in
+// all of them, and nothing else: edits of other fields stay.
+func leading(want map[string]any, states []map[string]any) map[string]any {
+	patch, names := map[string]any{}, map[string]bool{}
+	for _, s := range states {
+		for name := range s {
+			names[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		value, wanted := want[name]
+		if !slices.ContainsFunc(states, func(s map[string]any) bool {
+			other, there := s[name]
+			return there != wanted || !reflect.DeepEqual(other, value)
+		}) {
+			continue
+		}
+		inner, isObject := value.(map[string]any)
+		switch {
+		case !wanted:
+			patch[name] = nil
+		case isObject:
+			below := make([]map[string]any, len(states))
+			for i, s := range states {
+				below[i] = object(s[name])
+			}
+			patch[name] = leading(inner, below)
+		default:
+			patch[name] = value
+		}
+	}
+	return patch
+}
+
+// object is a value as an object; a value of another kind is replaced by a merge patch as if it were an empty one.
+func object(v any) map[string]any {
+	m, _ := v.(map[string]any)
+	if m == nil {
+		m = map[string]any{}
+	}
+	return m
+}
+
+func tree(p *monitoringv1.Prometheus) (map[string]any, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("writing the Prometheus: %w", err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("reading the Prometheus: %w", err)
+	}
+	return m, nil
 }

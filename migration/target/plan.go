@@ -20,11 +20,14 @@ const (
 	Bridge Stage = "Bridge"
 	// Verify is while both servers are compared, before the cutover: no alerts, no remote write, and every answer is the target's own.
 	Verify Stage = "Verify"
-	// CutOver is from the cutover to the end of the observation: alerts and remote write are on, the source is still the way back.
+	// CutOver is from the cutover to the end of the observation: alerts and remote write are on.
 	CutOver Stage = "CutOver"
-	// Final is when the source is no longer needed.
+	// Final is when the source is no longer needed: a read shim in the server's pod is gone, too.
 	Final Stage = "Final"
 )
+
+// Stages are all, in the order in which a move goes through them.
+func Stages() []Stage { return []Stage{Bridge, Verify, CutOver, Final} }
 
 // Source is what the old server is.
 type Source struct {
@@ -51,6 +54,8 @@ type Options struct {
 	ShimSecret string
 	// Override names findings that do not refuse.
 	Override []string
+
+	port int32 // where the target listens whatever the source does; 0: as the source
 }
 
 // Change is a difference between the old server and the new one, made on purpose.
@@ -148,6 +153,9 @@ func New(o Options) (*Plan, error) {
 	p.Findings = p.overridden(p.Findings)
 	return p, nil
 }
+
+// silent says that the source alone alerts and writes.
+func (p *Plan) silent() bool { return p.Stage == Bridge || p.Stage == Verify }
 
 // overridden lets pass what the user named.
 func (p *Plan) overridden(findings []Finding) []Finding { return rule.Override(findings, p.o.Override) }

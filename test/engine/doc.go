@@ -1,4 +1,5 @@
-// Package engine gives tests real servers: Prometheus 2.42 as Debian ships it, the last 2.x and 3.16 built from Go modules.
+// Package engine gives tests real servers: Prometheus 2.42 as Debian ships it, the last 2.x and 3.16, Alertmanager
+// and Prometheus Operator built from Go modules.
 //
 // A recipe is a folder below recipes. What it makes is kept in $SLIPWAY_CACHE/engines/<digest of the recipe>; it is made
 // once, under a lock, however many tests ask. Nothing is installed on the machine and no service of it is started.

@@ -81,9 +81,9 @@ func cacheDir(dir string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// whole says whether every program is there; a folder appears by one rename.
+// whole says whether all that is made is there; the recipe's folder appears by one rename.
 func (r *recipe) whole(dir string) bool {
-	for _, name := range r.programs() {
+	for _, name := range slices.AppendSeq(r.programs(), maps.Keys(r.Folders)) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return false
 		}
@@ -178,6 +178,23 @@ func (r *recipe) compile(ctx context.Context, work, to string) error {
 			"-o", filepath.Join(to, name), r.Programs[name]}
 		if _, err := run(ctx, work, env, "go", args...); err != nil {
 			return err
+		}
+	}
+	return r.copyFolders(ctx, work, to, env)
+}
+
+// copyFolders lays folders of the module beside the programs; go build has held the module against module.sum.
+func (r *recipe) copyFolders(ctx context.Context, work, to string, env []string) error {
+	if len(r.Folders) == 0 {
+		return nil
+	}
+	dir, err := run(ctx, work, env, "go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", r.Module)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Folders)) {
+		if err := os.CopyFS(filepath.Join(to, name), os.DirFS(filepath.Join(dir, r.Folders[name]))); err != nil {
+			return fmt.Errorf("copying %s of %s: %w", r.Folders[name], r.Module, err)
 		}
 	}
 	return nil

@@ -23,7 +23,8 @@ type process struct {
 	name    string
 	program string
 	args    []string
-	ready   string // URL that answers 200 when the program is ready
+	env     []string // beside our own
+	ready   string   // URL that answers 200 when the program is ready
 	logFile string
 
 	command *exec.Cmd
@@ -119,6 +120,7 @@ func (p *process) watch(started chan<- error, ended chan<- struct{}) {
 	defer log.Close()
 	cmd := exec.Command(p.program, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), p.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.command = cmd
 	err = cmd.Start()

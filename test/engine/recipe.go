@@ -36,6 +36,8 @@ type recipe struct {
 	Variables map[string]string
 	// Programs are file names, with the path in the Debian package or the Go package.
 	Programs map[string]string
+	// Folders are folders of the module that are kept beside the programs, by the name that they get.
+	Folders map[string]string
 }
 
 // Recipes are the names of all recipes, as prometheus-3.16.
@@ -84,6 +86,8 @@ func (r *recipe) check() error {
 		err = errors.New("want debian or module")
 	case r.Version == "" || len(r.Programs) == 0:
 		err = errors.New("want a version and programs")
+	case len(r.Folders) > 0 && (r.Module == "" || len(r.Without) > 0):
+		err = errors.New("folders come from a module that is built as it is")
 	case r.Module != "" && (r.files["module.mod"] == nil || r.files["module.sum"] == nil):
 		err = errors.New("want module.mod and module.sum")
 	}
