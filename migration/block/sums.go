@@ -144,6 +144,7 @@ func (f *forward) rest(b *folder, name string, p pace) error {
 	if err != nil {
 		return err
 	}
+	defer w.close()
 	for f.pos < w.size {
 		got, err := w.upTo(f.pos, w.step)
 		if err != nil {
