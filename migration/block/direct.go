@@ -18,9 +18,12 @@ func sectorsUp(n int64) int64 { return (n + sector - 1) / sector * sector }
 // aligned makes memory that begins at a whole sector.
 func aligned(n int) []byte {
 	all := make([]byte, n+sector)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(all)))) & (sector - 1)
+	skip := -misaligned(all) & (sector - 1)
 	return all[skip : skip+n : skip+n]
 }
+
+// misaligned is how many bytes behind a whole sector some memory begins.
+func misaligned(b []byte) int { return int(uintptr(unsafe.Pointer(unsafe.SliceData(b))) % sector) }
 
 // past reads a file past the page cache, where the system can: the disk writes into our memory, nothing is copied, and
 // nothing has to be dropped from the cache afterwards.
