@@ -350,3 +350,22 @@ func FuzzRequests(f *testing.F) {
 		}
 	})
 }
+
+func TestClientNamesASourceOfAnotherVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
+	go func() { _ = server.Serve(l) }() // it ends with Close
+	defer server.Close()
+	c, err := NewClient(ClientOptions{Address: "unix:" + path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Blocks(t.Context()); err == nil || !strings.Contains(err.Error(), "put the same slipway-agent on both hosts") {
+		t.Errorf("%v", err)
+	}
+}
