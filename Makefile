@@ -80,15 +80,16 @@ bench-scale: packages build ## 50 x 3 and 200 x 100 simulated machines: time, CP
 	go run ./test/scale
 
 .PHONY: bench-block
-bench-block: ## Scrubbing a block of Prometheus against sha256sum and against the TSDB library
+bench-block: ## Scrubbing a block of Prometheus against sha256sum and against the TSDB library; digests beside each other
 	go test -run '^$$' -bench BenchmarkScrub -benchtime 5x ./migration/block
+	go test -run '^$$' -bench BenchmarkDigest ./migration/block
 
 .PHONY: bench-transfer
 bench-transfer: ## Pulling blocks over mutual TLS against rsync over SSH (or cp, where that is missing), with CPU seconds per GB
 	go test -run '^$$' -bench BenchmarkTransfer -benchtime 3x -timeout 30m ./migration/transfer
 
 .PHONY: bench-migration
-bench-migration: packages build stale ## Blocks between two practice machines against rsync: speed, CPU, memory, the old server's queries; SIZE=600 in MB
+bench-migration: packages build stale ## Blocks between two practice machines against rsync: speed, CPU, memory, the old server's queries (SIZE=600 in MB); a whole move against doing it by hand and vmctl
 	SLIPWAY_BENCH_MB='$(SIZE)' go test -tags lab -run '^$$' -bench BenchmarkMigration -benchtime 1x -timeout 30m ./test/e2e
 
 .PHONY: generate

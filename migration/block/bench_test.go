@@ -1,7 +1,11 @@
 package block
 
 import (
+	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
@@ -147,4 +151,19 @@ func libraryReads(b *testing.B, folder string) error {
 		}
 	}
 	return all.Err()
+}
+
+// BenchmarkDigest holds the sum of a piece against what else could be it, in steps of the size in which a piece is read.
+func BenchmarkDigest(b *testing.B) {
+	data := make([]byte, stepHot)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // never fails
+	crc := crc32.New(castagnoli)
+	for name, sum := range map[string]io.Writer{"XXH3-128": NewSummer(), "SHA-256": sha256.New(), "SHA-512/256": sha512.New512_256(), "CRC32C": crc} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				_, _ = sum.Write(data) // never fails
+			}
+		})
+	}
 }

@@ -59,6 +59,7 @@ func digestFile(root *os.Root, name string, p pace) (FileDigest, error) {
 	if err != nil {
 		return FileDigest{}, err
 	}
+	defer w.close()
 	sum := sha256.New()
 	if err := w.copyTo(sum); err != nil {
 		return FileDigest{}, err

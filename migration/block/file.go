@@ -84,7 +84,7 @@ func (f *File) Close() error { return f.file.Close() }
 func (f *File) Bytes() int64 { return f.size }
 
 // CopyRange writes n bytes from off. What was not in the page cache before is not there afterwards; pace is asked before
-// every read of at most a MiB. Beyond the end it is io.ErrUnexpectedEOF.
+// every read of about a MiB. Beyond the end it is io.ErrUnexpectedEOF.
 func (f *File) CopyRange(ctx context.Context, to io.Writer, off, n int64, pace func(ctx context.Context, bytes int) error) error {
 	if off < 0 || n < 0 || off > f.size || n > f.size-off {
 		return fmt.Errorf("reading %d bytes from %d of %d: %w", n, off, f.size, io.ErrUnexpectedEOF)
@@ -93,6 +93,7 @@ func (f *File) CopyRange(ctx context.Context, to io.Writer, off, n int64, pace f
 	if err != nil {
 		return err
 	}
+	defer w.close()
 	for end := off + n; off < end; {
 		b, err := w.at(off, int(min(end-off, stepWide)))
 		if err != nil {

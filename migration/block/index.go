@@ -81,7 +81,14 @@ func openIndex(root *os.Root, p pace, seen func(off int64, b []byte)) (*indexRea
 	return x, nil
 }
 
-func (x *indexReader) close() { _ = x.file.Close() }
+func (x *indexReader) close() {
+	for _, w := range []*window{x.w, x.lists} {
+		if w != nil {
+			w.close()
+		}
+	}
+	_ = x.file.Close()
+}
 
 // head reads the first five bytes and the table of contents.
 func (x *indexReader) head() error {

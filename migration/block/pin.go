@@ -284,6 +284,7 @@ func (b *folder) copyFile(ctx context.Context, pin *os.Root, temp, name string, 
 	if err != nil {
 		return err
 	}
+	defer w.close()
 	out, err := pin.OpenFile(temp+"/"+name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ type chunk struct {
 
 func (s *segments) close() {
 	if s.w != nil {
+		s.w.close()
 		_ = s.w.file.Close()
 		s.w, s.number = nil, 0
 	}

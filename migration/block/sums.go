@@ -1,17 +1,33 @@
 package block
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"maps"
 	"slices"
+
+	"github.com/zeebo/xxh3"
 )
 
-// Sum is a SHA-256.
-type Sum [sha256.Size]byte
+// Sum is the XXH3-128 of a piece. It finds what disks, memories and programs do to bytes; it is no signature: who sent them
+// is the business of TLS or SSH.
+type Sum [16]byte
+
+// Summer takes the sum of what is written to it.
+type Summer struct{ hash xxh3.Hasher128 }
+
+// NewSummer makes a Summer of nothing.
+func NewSummer() *Summer { return &Summer{} }
+
+// Write never fails.
+func (s *Summer) Write(p []byte) (int, error) { return s.hash.Write(p) }
+
+// Sum is the sum of all that was written.
+func (s *Summer) Sum() Sum { return s.hash.Sum128().Bytes() }
+
+// Reset forgets what was written.
+func (s *Summer) Reset() { s.hash.Reset() }
 
 // MarshalText gives hexadecimal digits.
 func (s Sum) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -60,7 +76,7 @@ func (s *sums) of(name string) func(off int64, b []byte) {
 
 func (s *sums) file(name string) *forward {
 	if s.files[name] == nil {
-		s.files[name] = &forward{piece: s.piece, hash: sha256.New()}
+		s.files[name] = &forward{piece: s.piece, sum: NewSummer()}
 	}
 	return s.files[name]
 }
@@ -84,7 +100,7 @@ func (s *sums) finish(b *folder, p pace) ([]FileSums, error) {
 // forward sums a file that is shown from front to back, with repetitions.
 type forward struct {
 	piece, pos int64
-	hash       hash.Hash
+	sum        *Summer
 	pieces     []Sum
 }
 
@@ -94,7 +110,7 @@ func (f *forward) see(off int64, b []byte) {
 	}
 	for b = b[f.pos-off:]; len(b) > 0; {
 		n := min(int64(len(b)), f.piece-f.pos%f.piece)
-		_, _ = f.hash.Write(b[:n]) // never fails
+		_, _ = f.sum.Write(b[:n]) // never fails
 		f.pos += n
 		b = b[n:]
 		if f.pos%f.piece == 0 {
@@ -104,8 +120,8 @@ func (f *forward) see(off int64, b []byte) {
 }
 
 func (f *forward) close() {
-	f.pieces = append(f.pieces, Sum(f.hash.Sum(nil)))
-	f.hash.Reset()
+	f.pieces = append(f.pieces, f.sum.Sum())
+	f.sum.Reset()
 }
 
 func (f *forward) end() []Sum {
@@ -128,6 +144,7 @@ func (f *forward) rest(b *folder, name string, p pace) error {
 	if err != nil {
 		return err
 	}
+	defer w.close()
 	for f.pos < w.size {
 		got, err := w.upTo(f.pos, w.step)
 		if err != nil {

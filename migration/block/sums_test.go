@@ -2,10 +2,10 @@ package block
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,12 +17,37 @@ func sumsOf(files map[string]string, piece int) []FileSums {
 		one := FileSums{Name: name, Bytes: int64(len(files[name]))}
 		for text := files[name]; len(text) > 0; {
 			n := min(piece, len(text))
-			one.Pieces = append(one.Pieces, sha256.Sum256([]byte(text[:n])))
+			one.Pieces = append(one.Pieces, sumOf(text[:n]))
 			text = text[n:]
 		}
 		all = append(all, one)
 	}
 	return all
+}
+
+func sumOf(text string) Sum {
+	s := NewSummer()
+	_, _ = s.Write([]byte(text)) // never fails
+	return s.Sum()
+}
+
+func TestSumIsXXH3(t *testing.T) {
+	// The values of the reference implementation (xxhsum -H2 of xxHash 0.8).
+	for text, want := range map[string]string{"": "99aa06d3014798d86001c324468d497f", "a": "a96faf705af16834e6c632b61e964e1f"} {
+		if got := sumOf(text).String(); got != want {
+			t.Errorf("the sum of %q is %s, want %s", text, got, want)
+		}
+	}
+	whole := strings.Repeat("0123456789abcdef!", 100_000)
+	parts := NewSummer()
+	for n := 1; len(whole) > 0; n = n*3 + 1 {
+		n = min(n, len(whole))
+		_, _ = parts.Write([]byte(whole[:n]))
+		whole = whole[n:]
+	}
+	if got, want := parts.Sum(), sumOf(strings.Repeat("0123456789abcdef!", 100_000)); got != want {
+		t.Errorf("in parts %s, at once %s", got, want)
+	}
 }
 
 func TestScrubGivesTheSumsOfPieces(t *testing.T) {
@@ -71,7 +96,7 @@ func TestSumsCostNoSecondRead(t *testing.T) {
 }
 
 func TestSumIsTextInJSON(t *testing.T) {
-	want := Sum(sha256.Sum256([]byte("x")))
+	want := sumOf("x")
 	data, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +105,7 @@ func TestSumIsTextInJSON(t *testing.T) {
 	if err := json.Unmarshal(data, &got); err != nil || got != want {
 		t.Errorf("%s: %v, %v", data, got, err)
 	}
-	for _, bad := range []string{`"00"`, `"zz"`, `"` + want.String()[:62] + `zz"`} {
+	for _, bad := range []string{`"00"`, `"zz"`, `"` + want.String()[:30] + `zz"`} {
 		if err := json.Unmarshal([]byte(bad), &got); err == nil {
 			t.Errorf("%s was taken", bad)
 		}

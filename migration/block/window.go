@@ -39,6 +39,7 @@ type window struct {
 	buf    []byte // holds the bytes from off
 	off    int64
 	nowait bool                      // RWF_NOWAIT works here
+	past   past                      // only where nowait works: with neither, the cache is left to the kernel
 	seen   func(off int64, b []byte) // is shown what was read; may be nil
 }
 
@@ -49,8 +50,11 @@ func newWindow(f *os.File, step int, p pace) (*window, error) {
 	}
 	// No read-ahead: it would make bytes look cached that are there because of us. The steps are large enough without.
 	nowait := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM) == nil
-	return &window{file: f, size: info.Size(), step: step, pace: p, nowait: nowait}, nil
+	return &window{file: f, size: info.Size(), step: step, pace: p, nowait: nowait, past: past{never: !nowait}}, nil
 }
+
+// close lets go of what the window itself has opened; the file is the caller's.
+func (w *window) close() { w.past.close() }
 
 // at returns n bytes from off; they are valid until the next call. Beyond the end it is errShort.
 func (w *window) at(off int64, n int) ([]byte, error) {
@@ -74,24 +78,27 @@ func (w *window) upTo(off int64, n int) ([]byte, error) {
 	return w.at(off, int(min(int64(n), max(w.size-off, 0))))
 }
 
+// fill reads at least n bytes from off, in whole sectors: what stays in the buffer and what is read begin at one.
 func (w *window) fill(off int64, n int) error {
+	start := off / sector * sector
 	keep := 0
-	if off >= w.off && off < w.off+int64(len(w.buf)) {
-		keep = copy(w.buf, w.buf[off-w.off:])
+	if end := w.off + int64(len(w.buf)); start >= w.off && off < end {
+		keep = copy(w.buf, w.buf[start-w.off:])
 	}
-	want := int(min(int64(max(n, w.step)), w.size-off))
-	if cap(w.buf) < want {
-		grown := make([]byte, want)
+	room := sectorsUp(off - start + int64(max(n, w.step)))
+	want := int(min(room, w.size-start))
+	if int64(cap(w.buf)) < room {
+		grown := aligned(int(room))
 		copy(grown, w.buf[:keep])
 		w.buf = grown
 	}
 	w.buf = w.buf[:want]
-	w.off = off
+	w.off = start
 	if err := w.pace(want - keep); err != nil {
 		w.buf = w.buf[:0]
 		return &stopError{err}
 	}
-	got, err := w.read(w.buf[keep:], off+int64(keep))
+	got, err := w.read(w.buf[keep:], start+int64(keep))
 	if err == nil || errors.Is(err, io.EOF) {
 		err = nil
 		if got < want-keep {
@@ -100,16 +107,26 @@ func (w *window) fill(off int64, n int) error {
 	}
 	if err != nil {
 		w.buf = w.buf[:0]
-		return &diskError{off: off + int64(keep+got), err: err}
+		return &diskError{off: start + int64(keep+got), err: err}
 	}
 	if w.seen != nil {
-		w.seen(off+int64(keep), w.buf[keep:])
+		w.seen(start+int64(keep), w.buf[keep:])
 	}
 	return nil
 }
 
-// read takes what is cached, then the rest, and drops only the rest from the cache.
+// read takes what is not cached past the cache. Where that cannot be it takes what is cached, then the rest, and drops only
+// the rest from the cache.
 func (w *window) read(buf []byte, off int64) (int, error) {
+	done := w.past.read(w.file, buf, off)
+	if done == len(buf) {
+		return done, nil
+	}
+	n, err := w.readThrough(buf[done:], off+int64(done))
+	return done + n, err
+}
+
+func (w *window) readThrough(buf []byte, off int64) (int, error) {
 	warm := 0
 	if w.nowait {
 		n, err := unix.Preadv2(int(w.file.Fd()), [][]byte{buf}, off, unix.RWF_NOWAIT)

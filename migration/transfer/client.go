@@ -107,11 +107,11 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Blocks asks for the listing. Its names reach disks and terminals, so they must be those of blocks.
 func (c *Client) Blocks(ctx context.Context) (*block.Listing, error) {
-	return c.list(ctx, "/v1/blocks")
+	return c.list(ctx, "/v2/blocks")
 }
 
 // Pinned asks for the listing of the pin.
-func (c *Client) Pinned(ctx context.Context) (*block.Listing, error) { return c.list(ctx, "/v1/pin") }
+func (c *Client) Pinned(ctx context.Context) (*block.Listing, error) { return c.list(ctx, "/v2/pin") }
 
 func (c *Client) list(ctx context.Context, path string) (*block.Listing, error) {
 	var l block.Listing
@@ -133,19 +133,19 @@ func (c *Client) list(ctx context.Context, path string) (*block.Listing, error) 
 
 // Pin asks to pin blocks.
 func (c *Client) Pin(ctx context.Context, names []string) error {
-	_, err := c.work(ctx, http.MethodPut, "/v1/pin", pinRequest{names})
+	_, err := c.work(ctx, http.MethodPut, "/v2/pin", pinRequest{names})
 	return err
 }
 
 // Unpin asks to let go of all blocks.
 func (c *Client) Unpin(ctx context.Context) error {
-	return c.ask(ctx, http.MethodDelete, "/v1/pin", nil, nil)
+	return c.ask(ctx, http.MethodDelete, "/v2/pin", nil, nil)
 }
 
 // Files asks for the files of a block.
 func (c *Client) Files(ctx context.Context, name string) ([]block.FileInfo, error) {
 	var files []block.FileInfo
-	if err := c.ask(ctx, http.MethodGet, "/v1/blocks/"+url.PathEscape(name)+"/files", nil, &files); err != nil {
+	if err := c.ask(ctx, http.MethodGet, "/v2/blocks/"+url.PathEscape(name)+"/files", nil, &files); err != nil {
 		return nil, err
 	}
 	return files, nil
@@ -154,12 +154,12 @@ func (c *Client) Files(ctx context.Context, name string) ([]block.FileInfo, erro
 // Status asks how it goes.
 func (c *Client) Status(ctx context.Context) (*SourceStatus, error) {
 	var s SourceStatus
-	return &s, c.ask(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return &s, c.ask(ctx, http.MethodGet, "/v2/status", nil, &s)
 }
 
 // Scrub asks for a verdict and sums.
 func (c *Client) Scrub(ctx context.Context, name string, pieceBytes int64) (*block.Report, error) {
-	path := "/v1/blocks/" + url.PathEscape(name) + "/scrub?piece=" + strconv.FormatInt(pieceBytes, 10)
+	path := "/v2/blocks/" + url.PathEscape(name) + "/scrub?piece=" + strconv.FormatInt(pieceBytes, 10)
 	report, err := c.work(ctx, http.MethodGet, path, nil)
 	if err == nil && report == nil {
 		err = errors.New("scrubbing on the source: the answer is empty")
@@ -182,7 +182,7 @@ func (c *Client) work(ctx context.Context, method, path string, in any) (*block.
 // Read takes a range. What was written before an error is not to be used.
 func (c *Client) Read(ctx context.Context, r Range, to io.Writer) (block.Sum, error) {
 	q := url.Values{"file": {r.File}, "offset": {strconv.FormatInt(r.Offset, 10)}, "bytes": {strconv.FormatInt(r.Bytes, 10)}}
-	resp, err := c.do(ctx, http.MethodGet, "/v1/blocks/"+url.PathEscape(r.Block)+"/bytes?"+q.Encode(), nil)
+	resp, err := c.do(ctx, http.MethodGet, "/v2/blocks/"+url.PathEscape(r.Block)+"/bytes?"+q.Encode(), nil)
 	if err != nil {
 		return block.Sum{}, err
 	}
@@ -281,6 +281,9 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 	defer resp.Body.Close()
 	var said refusal
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&said); err != nil || said.Code == "" {
+		if resp.StatusCode == http.StatusNotFound { // a source that knows the page but not the block says so itself
+			return nil, fmt.Errorf("asking the source: it speaks another version of the protocol: put the same slipway-agent on both hosts (%s)", resp.Status)
+		}
 		return nil, fmt.Errorf("asking the source: %s", resp.Status)
 	}
 	return nil, &RefusedError{said.Code, oneLine(said.Message)}

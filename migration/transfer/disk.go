@@ -1,15 +1,14 @@
 package transfer
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 
+	"github.com/slipway-dev/slipway/migration/block"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,12 +89,12 @@ func openStaged(root *os.Root, name string, bytes int64) (*os.File, error) {
 type pieceWriter struct {
 	file  *os.File
 	off   int64
-	sum   hash.Hash
+	sum   *block.Summer
 	fresh int64 // bytes whose write-back was not started
 }
 
 func newPieceWriter(f *os.File, off int64) *pieceWriter {
-	return &pieceWriter{file: f, off: off, sum: sha256.New()}
+	return &pieceWriter{file: f, off: off, sum: block.NewSummer()}
 }
 
 const writeBack = 1 << 20

@@ -3,6 +3,8 @@ package transfer
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,6 +43,8 @@ func TestReadJournal(t *testing.T) {
 	lines := someLines()
 	whole := format(t, lines...)
 	sum := sumText("y")
+	body := fmt.Sprintf(`{"k":"piece","b":"%s","f":"index","s":"%064x"}`, someBlock, 1)
+	older := fmt.Sprintf("%08x %s\n", crc32.Checksum([]byte(body), crc32.MakeTable(crc32.Castagnoli)), body)
 	change := func(off int) []byte {
 		b := bytes.Clone(whole)
 		b[off] ^= 1
@@ -57,6 +61,7 @@ func TestReadJournal(t *testing.T) {
 		"stops at zeroes that a crash left":          {text: append(bytes.Clone(whole), make([]byte, 4096)...), missing: 1},
 		"stops at a piece that the file cannot have": {text: append(bytes.Clone(whole), format(t, line{Kind: linePiece, Block: someBlock, File: "index", Piece: 1, Sum: &sum})...), missing: 1},
 		"stops at a block that was not begun":        {text: append(bytes.Clone(whole), format(t, line{Kind: lineWhole, Block: "01DXXFZDYD1MQW6079WK0K6EDR"})...), missing: 1},
+		"stops at a sum of another version":          {text: append(format(t, lines[0]), older...), missing: 4, less: 3},
 		"forgets a piece":                            {text: append(bytes.Clone(whole), format(t, line{Kind: lineForget, Block: someBlock, File: "chunks/000001", Piece: 2})...), missing: 2, less: -1},
 		"forgets a file":                             {text: append(bytes.Clone(whole), format(t, line{Kind: lineForget, Block: someBlock, File: "chunks/000001", Piece: -1})...), missing: 3, less: -1},
 		"begins again":                               {text: append(bytes.Clone(whole), format(t, lines[0])...), missing: 4, less: -1},

@@ -27,7 +27,7 @@ func Listen(address, credentials string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	return tls.NewListener(l, config), nil
+	return tls.NewListener(gatherListener{l}, config), nil
 }
 
 // listenSocket makes the socket in a folder of its own and renames it: it is never open to others, not for a moment.

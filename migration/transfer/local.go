@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -220,11 +219,11 @@ func (l *Local) Read(ctx context.Context, r Range, to io.Writer) (block.Sum, err
 		return block.Sum{}, notPinned(err, r.Block)
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	sum := sha256.New()
+	sum := block.NewSummer()
 	if err := f.CopyRange(ctx, io.MultiWriter(sum, to), r.Offset, r.Bytes, l.pace); err != nil {
 		return block.Sum{}, fmt.Errorf("reading %s: %w", r, err)
 	}
-	return block.Sum(sum.Sum(nil)), nil
+	return sum.Sum(), nil
 }
 
 // pace counts and waits.

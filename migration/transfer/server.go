@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	sumTrailer   = "Slipway-Sha256" // of the bytes as they were read
-	errorTrailer = "Slipway-Error"  // code and message, when a read broke off
+	sumTrailer   = "Slipway-Xxh3"  // of the bytes as they were read
+	errorTrailer = "Slipway-Error" // code and message, when a read broke off
 
 	maxReaders = 32               // reads and scrubs at once
 	writePause = 2 * time.Minute  // a client that takes nothing for so long is gone
@@ -49,14 +49,14 @@ func NewServer(o ServerOptions) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, readers: make(chan struct{}, maxReaders), mux: http.NewServeMux(), asked: time.Now()}
-	s.mux.HandleFunc("GET /v1/blocks", s.answer(s.blocks))
-	s.mux.HandleFunc("GET /v1/pin", s.answer(s.pinned))
-	s.mux.HandleFunc("PUT /v1/pin", s.pin)
-	s.mux.HandleFunc("DELETE /v1/pin", s.answer(s.unpin))
-	s.mux.HandleFunc("GET /v1/blocks/{block}/files", s.answer(s.files))
-	s.mux.HandleFunc("GET /v1/blocks/{block}/bytes", s.bytes)
-	s.mux.HandleFunc("GET /v1/blocks/{block}/scrub", s.scrub)
-	s.mux.HandleFunc("GET /v1/status", s.answer(s.status))
+	s.mux.HandleFunc("GET /v2/blocks", s.answer(s.blocks))
+	s.mux.HandleFunc("GET /v2/pin", s.answer(s.pinned))
+	s.mux.HandleFunc("PUT /v2/pin", s.pin)
+	s.mux.HandleFunc("DELETE /v2/pin", s.answer(s.unpin))
+	s.mux.HandleFunc("GET /v2/blocks/{block}/files", s.answer(s.files))
+	s.mux.HandleFunc("GET /v2/blocks/{block}/bytes", s.bytes)
+	s.mux.HandleFunc("GET /v2/blocks/{block}/scrub", s.scrub)
+	s.mux.HandleFunc("GET /v2/status", s.answer(s.status))
 	return s
 }
 

@@ -188,7 +188,7 @@ func TestServerRefusesHostileRequests(t *testing.T) {
 	}
 	s := NewServer(ServerOptions{Source: local})
 	q := func(file, offset, bytes string) string {
-		return "/v1/blocks/" + names[0] + "/bytes?" + url.Values{"file": {file}, "offset": {offset}, "bytes": {bytes}}.Encode()
+		return "/v2/blocks/" + names[0] + "/bytes?" + url.Values{"file": {file}, "offset": {offset}, "bytes": {bytes}}.Encode()
 	}
 	tests := map[string]struct {
 		method, target, body string
@@ -203,16 +203,16 @@ func TestServerRefusesHostileRequests(t *testing.T) {
 		"more than is allowed":           {"GET", q("index", "0", "67108865"), "", 400},
 		"nothing":                        {"GET", q("index", "0", "0"), "", 400},
 		"a number that is none":          {"GET", q("index", "0x1", "10"), "", 400},
-		"a block that is none":           {"GET", "/v1/blocks/wal/files", "", 400},
-		"a block by a path":              {"GET", "/v1/blocks/..%2F..%2Fetc/files", "", 400},
-		"a scrub in pieces of nothing":   {"GET", "/v1/blocks/" + names[0] + "/scrub?piece=0", "", 400},
-		"a pin of nothing":               {"PUT", "/v1/pin", `{"blocks":[]}`, 400},
-		"a pin of a path":                {"PUT", "/v1/pin", `{"blocks":["../wal"]}`, 400},
-		"a pin with something unknown":   {"PUT", "/v1/pin", `{"blocks":["` + names[0] + `"],"folder":"/"}`, 400},
-		"a pin that is no JSON":          {"PUT", "/v1/pin", strings.Repeat("[", 100_000), 400},
-		"a pin of more than is allowed":  {"PUT", "/v1/pin", `{"blocks":["` + strings.Repeat("a", maxBody) + `"]}`, 400},
-		"a method that there is not":     {"POST", "/v1/pin", "", 405},
-		"a page that there is not":       {"GET", "/v1/../../etc/passwd", "", 404},
+		"a block that is none":           {"GET", "/v2/blocks/wal/files", "", 400},
+		"a block by a path":              {"GET", "/v2/blocks/..%2F..%2Fetc/files", "", 400},
+		"a scrub in pieces of nothing":   {"GET", "/v2/blocks/" + names[0] + "/scrub?piece=0", "", 400},
+		"a pin of nothing":               {"PUT", "/v2/pin", `{"blocks":[]}`, 400},
+		"a pin of a path":                {"PUT", "/v2/pin", `{"blocks":["../wal"]}`, 400},
+		"a pin with something unknown":   {"PUT", "/v2/pin", `{"blocks":["` + names[0] + `"],"folder":"/"}`, 400},
+		"a pin that is no JSON":          {"PUT", "/v2/pin", strings.Repeat("[", 100_000), 400},
+		"a pin of more than is allowed":  {"PUT", "/v2/pin", `{"blocks":["` + strings.Repeat("a", maxBody) + `"]}`, 400},
+		"a method that there is not":     {"POST", "/v2/pin", "", 405},
+		"a page that there is not":       {"GET", "/v2/../../etc/passwd", "", 404},
 		"a file of another pinned block": {"GET", q("../"+names[1]+"/index", "0", "10"), "", 404},
 	}
 	for name, test := range tests {
@@ -238,7 +238,7 @@ func TestServerTakesNoMoreReadersThanItCan(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	get := httptest.NewRequest("GET", "/v1/blocks/"+names[0]+"/bytes?file=index&offset=0&bytes=10", nil)
+	get := httptest.NewRequest("GET", "/v2/blocks/"+names[0]+"/bytes?file=index&offset=0&bytes=10", nil)
 	s.ServeHTTP(w, get)
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("%d", w.Code)
@@ -253,10 +253,10 @@ func TestServerTakesNoMoreReadersThanItCan(t *testing.T) {
 
 func TestClientTakesNoBrokenAnswer(t *testing.T) {
 	answers := map[string]string{
-		"cut off":                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Slipway-Sha256\r\n\r\n5\r\nhello\r\n",
+		"cut off":                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Slipway-Xxh3\r\n\r\n5\r\nhello\r\n",
 		"without a sum":            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\nhellohello\r\n0\r\n\r\n",
 		"longer than asked for":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nF\r\nhellohellohello\r\n0\r\n\r\n",
-		"shorter than asked for":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Slipway-Sha256\r\n\r\n5\r\nhello\r\n0\r\nSlipway-Sha256: " + strings.Repeat("0", 64) + "\r\n\r\n",
+		"shorter than asked for":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Slipway-Xxh3\r\n\r\n5\r\nhello\r\n0\r\nSlipway-Xxh3: " + strings.Repeat("0", 32) + "\r\n\r\n",
 		"with an error behind it":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Slipway-Error\r\n\r\n5\r\nhello\r\n0\r\nSlipway-Error: bad_disk input/output error\r\n\r\n",
 		"that is no HTTP":          "hello\r\n\r\n",
 		"that is a page of others": "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nhello",
@@ -349,4 +349,23 @@ func FuzzRequests(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestClientNamesASourceOfAnotherVersion(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
+	go func() { _ = server.Serve(l) }() // it ends with Close
+	defer server.Close()
+	c, err := NewClient(ClientOptions{Address: "unix:" + path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Blocks(t.Context()); err == nil || !strings.Contains(err.Error(), "put the same slipway-agent on both hosts") {
+		t.Errorf("%v", err)
+	}
 }

@@ -228,7 +228,7 @@ func (b *staging) take(ctx context.Context, from Source, r Range, count *meter) 
 	if err != nil {
 		return block.Sum{}, err
 	}
-	got := block.Sum(to.sum.Sum(nil))
+	got := to.sum.Sum()
 	if got == sent {
 		return got, nil
 	}

@@ -27,8 +27,9 @@ const (
 	gigabit = 125_000_000 // bytes per second
 	// fixedLimit is the --bwlimit of rsync in KiB per second, as somebody would choose who knows the link and not the disk.
 	fixedLimit = 60 << 10
-	// watched is for how long queries are timed in each state.
-	watched    = 20 * time.Second
+	// watched is for how long queries are timed in each state, and rounds how often each state comes, in turn.
+	watched    = 15 * time.Second
+	rounds     = 3
 	perSecond  = 20
 	rsyncData  = "/srv/rsync"
 	rsyncShell = "ssh -i /home/mover/.ssh/id_ed25519 -o UserKnownHostsFile=/home/mover/.ssh/known_hosts -o BatchMode=yes"
@@ -62,7 +63,7 @@ type migrationBench struct {
 	rows    []benchRow
 	again   []benchRow
 	proof   float64 // CPU seconds of reading back and summing once
-	latency []benchLatency
+	latency []*benchLatency
 }
 
 // benchRow is one copy.
@@ -74,12 +75,13 @@ type benchRow struct {
 	anonOld, anonNew int64   // peak of anonymous memory, bytes; of slipway-agent alone
 }
 
-// benchLatency is the old server's queries in one state.
+// benchLatency is the old server's queries in one state, round after round.
 type benchLatency struct {
 	name          string
-	p50, p99      time.Duration
+	p50, p99      []float64 // milliseconds
+	ofIdle        []float64 // p99 of that of the idle round before
 	asked, failed int
-	sent          int64 // bytes per second that left the old machine
+	sent          []float64 // MB per second that left the old machine
 }
 
 func newMigrationBench(b *testing.B, size int64) *migrationBench {
@@ -101,20 +103,27 @@ func newMigrationBench(b *testing.B, size int64) *migrationBench {
 	return m
 }
 
-// bringRsync unpacks Debian's rsync and the libraries that the machines lack.
+// bringRsync brings Debian's rsync and the libraries that the machines lack.
 func (m *migrationBench) bringRsync() {
 	m.t.Helper()
-	dir := m.t.TempDir()
+	tree := rsyncTree(m.t)
+	for _, machine := range []string{oldHost, newHost} {
+		m.bring(machine, "/usr", filepath.Join(tree, "usr"), "bin", "lib")
+		m.t.Log(strings.SplitN(m.sh(machine, `rsync --version`), "\n", 2)[0])
+	}
+}
+
+// rsyncTree unpacks Debian's rsync and its libraries.
+func rsyncTree(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
 	script := `cd "$1" && { apt-get -o APT::Sandbox::User=root download rsync libpopt0 libxxhash0 ||
 		{ apt-get -qq update && apt-get -o APT::Sandbox::User=root download rsync libpopt0 libxxhash0; }; } &&
 		mkdir tree && for p in *.deb; do dpkg-deb -x "$p" tree || exit 1; done`
-	if out, err := exec.CommandContext(m.t.Context(), "/bin/sh", "-c", script, "sh", dir).CombinedOutput(); err != nil {
-		m.t.Fatalf("getting rsync: %v: %s", err, out)
+	if out, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", script, "sh", dir).CombinedOutput(); err != nil {
+		t.Fatalf("getting rsync: %v: %s", err, out)
 	}
-	for _, machine := range []string{oldHost, newHost} {
-		m.bring(machine, "/usr", filepath.Join(dir, "tree/usr"), "bin", "lib")
-		m.t.Log(strings.SplitN(m.sh(machine, `rsync --version`), "\n", 2)[0])
-	}
+	return filepath.Join(dir, "tree")
 }
 
 // measureProof scrubs one copy of the blocks here as a pull does on the target: with the disk read, all sums, nothing decoded.
@@ -176,7 +185,7 @@ func (m *migrationBench) copy(name string, fresh bool, run func(copied func(func
 	if fresh {
 		m.sh(newHost, `rm -rf "$1" "$2"/01*; sync`, staging, rsyncData)
 	}
-	m.sh(oldHost, `find "$1" -path '*/01*' -type f -exec dd if={} iflag=nocache count=0 status=none ';'`, oldData)
+	m.dropCache()
 	row := benchRow{name: name}
 	run(func(work func()) {
 		stop := make(chan struct{})
@@ -320,21 +329,23 @@ func (m *migrationBench) anonymous(machine string) (sum int64) {
 }
 
 // queries times the old server's queries at a fixed rate: idle, while we copy with the throttle on, while rsync copies with
-// a fixed limit. The machine has one core, as a small old host has.
+// a fixed limit, and again. The machine has one core, as a small old host has.
 func (m *migrationBench) queries() {
 	must(m.t, m.lab.LimitCores(m.t.Context(), oldHost, 1))
 	m.serve("60d")
-	m.load("warming up", func() {}, func() {})
-	m.latency = nil
-	m.load("idle", func() {}, func() {})
-	m.start(oldHost, "blocks", m.source("-server", "http://127.0.0.1:9090")...)
-	m.listens("9797")
-	m.load("slipway, adaptive throttle", func() { m.repeat(m.puller()...) }, m.stopCopies)
-	m.sh(oldHost, `systemctl stop blocks`)
-	m.load(fmt.Sprintf("rsync over SSH, --bwlimit=%d", fixedLimit), func() {
-		m.repeat("rsync", "-a", "--bwlimit="+strconv.Itoa(fixedLimit), "--include=/01*/", "--include=/01*/**", "--exclude=*", "-e", "'"+rsyncShell+"'",
-			"prometheus@"+m.address(oldHost)+":"+oldData+"/", rsyncData+"/")
-	}, m.stopCopies)
+	m.latency = []*benchLatency{{name: "idle"}, {name: "slipway, adaptive throttle"}, {name: fmt.Sprintf("rsync over SSH, --bwlimit=%d", fixedLimit)}}
+	m.load(&benchLatency{}, 0, func() {}, func() {}) // warming up
+	for range rounds {
+		idle := m.load(m.latency[0], 0, func() {}, func() {})
+		m.start(oldHost, "blocks", m.source("-server", "http://127.0.0.1:9090")...)
+		m.listens("9797")
+		m.load(m.latency[1], idle, func() { m.repeat(m.puller()...) }, m.stopCopies)
+		m.sh(oldHost, `systemctl stop blocks`)
+		m.load(m.latency[2], idle, func() {
+			m.repeat("rsync", "-a", "--bwlimit="+strconv.Itoa(fixedLimit), "--include=/01*/", "--include=/01*/**", "--exclude=*", "-e", "'"+rsyncShell+"'",
+				"prometheus@"+m.address(oldHost)+":"+oldData+"/", rsyncData+"/")
+		}, m.stopCopies)
+	}
 	must(m.t, m.lab.LimitCores(m.t.Context(), oldHost, 0))
 }
 
@@ -349,7 +360,10 @@ func (m *migrationBench) stopCopies() {
 	m.sh(newHost, `systemctl stop pull`)
 }
 
-func (m *migrationBench) load(name string, start, stop func()) {
+// load times the queries of one round and gives their p99. The disk has to give what is copied and what is asked for: nothing
+// of the blocks is cached.
+func (m *migrationBench) load(l *benchLatency, idle float64, start, stop func()) float64 {
+	m.dropCache()
 	start()
 	sent := m.sent()
 	began := time.Now()
@@ -359,10 +373,21 @@ func (m *migrationBench) load(name string, start, stop func()) {
 	stop()
 	slices.Sort(took)
 	if len(took) == 0 {
-		m.t.Fatalf("%s: no query of %d was answered", name, failed)
+		m.t.Fatalf("%s: no query of %d was answered", l.name, failed)
 	}
-	m.latency = append(m.latency, benchLatency{name: name, p50: took[len(took)/2], p99: took[len(took)*99/100], asked: len(took) + failed, failed: failed,
-		sent: int64(float64(sent) / elapsed)})
+	p99 := millis(took[len(took)*99/100])
+	if idle == 0 {
+		idle = p99
+	}
+	l.p50, l.p99, l.ofIdle = append(l.p50, millis(took[len(took)/2])), append(l.p99, p99), append(l.ofIdle, p99/idle)
+	l.asked, l.failed, l.sent = l.asked+len(took)+failed, l.failed+failed, append(l.sent, float64(sent)/elapsed/1e6)
+	return p99
+}
+
+// dropCache takes the blocks out of the old machine's page cache.
+func (m *migrationBench) dropCache() {
+	m.t.Helper()
+	m.sh(oldHost, `find "$1" -path '*/01*' -type f -exec dd if={} iflag=nocache count=0 status=none ';'`, oldData)
 }
 
 // fire asks at a fixed rate, whether the last question was answered or not.
@@ -424,14 +449,20 @@ func (m *migrationBench) print() {
 	for _, r := range m.again {
 		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.1f\n", r.name, r.took, r.cpuOld+r.cpuNew, float64(r.read)/1e6)
 	}
-	fmt.Fprintf(w, "\nOLD SERVER'S QUERIES (%d/s, one core)\tP50 ms\tP99 ms\tP99 OF IDLE\tASKED\tFAILED\tSENT MB/s\n", perSecond)
+	fmt.Fprintf(w, "\nOLD SERVER'S QUERIES (%d/s, one core; median of %d rounds, least-most)\tP50 ms\tP99 ms\tP99 OF IDLE\tASKED\tFAILED\tSENT MB/s\n", perSecond, rounds)
 	for _, l := range m.latency {
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.2f\t%d\t%d\t%.1f\n", l.name, millis(l.p50), millis(l.p99), float64(l.p99)/float64(m.latency[0].p99), l.asked, l.failed, float64(l.sent)/1e6)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", l.name, spread("%.1f", l.p50), spread("%.1f", l.p99), spread("%.2f", l.ofIdle), l.asked, l.failed, spread("%.0f", l.sent))
 	}
 	must(m.t, w.Flush())
 	fmt.Fprintln(&text, "\nBars: at least 1.00 of rsync over SSH uncapped and of the best rsync at 1 Gb/s; copy alone at most 0.50 of its CPU; a second pass\n"+
 		"reads no block data; P99 at most 1.20 of idle; 64 MiB of anonymous memory on each side.")
 	fmt.Print(text.String())
+}
+
+// spread is the median, and the least and the most.
+func spread(format string, values []float64) string {
+	sorted := slices.Sorted(slices.Values(values))
+	return fmt.Sprintf(format+" ("+format+"-"+format+")", sorted[len(sorted)/2], sorted[0], sorted[len(sorted)-1])
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

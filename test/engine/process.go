@@ -190,3 +190,15 @@ func (p *process) end(signal syscall.Signal) error {
 		return fmt.Errorf("still there %s after %s", patience, signal)
 	}
 }
+
+// Used is the CPU time that the program took and the most memory that it had, in bytes. It has ended.
+func (p *process) Used() (cpu time.Duration, memory int64) {
+	p.t.Helper()
+	<-p.ended
+	state := p.command.ProcessState
+	usage, ok := state.SysUsage().(*syscall.Rusage)
+	if !ok {
+		p.t.Fatalf("the system does not say what %s used", p.name)
+	}
+	return state.UserTime() + state.SystemTime(), usage.Maxrss << 10
+}

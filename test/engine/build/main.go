@@ -1,4 +1,4 @@
-// Command build makes the programs of all recipes, or of those that are named, so that tests find them.
+// Command build makes the programs of all recipes of tests, or of those that are named, so that tests find them.
 //
 //	go run ./test/engine/build
 //	go run ./test/engine/build prometheus-2.42
@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/slipway-dev/slipway/test/engine"
@@ -29,6 +31,8 @@ func build(ctx context.Context, names []string) (err error) {
 		if names, err = engine.Recipes(); err != nil {
 			return err
 		}
+		// What benchmarks alone compare with is made when one asks for it.
+		names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, "bench-") })
 	}
 	for _, name := range names {
 		dir, err := engine.Make(ctx, name, engine.Options{Progress: os.Stderr})
