@@ -22,25 +22,59 @@ import (
 	"github.com/slipway-dev/slipway/fleet/host"
 	"github.com/slipway-dev/slipway/fleet/remote"
 	"github.com/slipway-dev/slipway/kube"
+	"github.com/slipway-dev/slipway/migration"
 )
 
-// controllerNames are all that --controllers takes without a minus.
-func controllerNames() []string { return append([]string{"*"}, fleet.Controllers()...) }
+// The domains; a name of one stands for all its controllers.
+const (
+	domainFleet     = "fleet"
+	domainMigration = "migration"
+)
 
-// chosenControllers are the names as the domain knows them.
+// domains are the controllers of each domain.
+func domains() map[string][]string {
+	return map[string][]string{domainFleet: fleet.Controllers(), domainMigration: migration.Controllers()}
+}
+
+// controllerNames are all that --controllers takes without a minus.
+func controllerNames() []string {
+	return slices.Concat([]string{"*", domainMigration}, fleet.Controllers(), migration.Controllers())
+}
+
+// chosenControllers are those that a person's names mean: all where none is named, less those with a minus.
 func chosenControllers(names []string) []string {
-	out := slices.Clone(names)
-	for i, name := range out {
+	all := slices.Concat(fleet.Controllers(), migration.Controllers())
+	meant := func(name string) []string {
 		if name == "*" {
-			out[i] = "fleet"
+			return all
+		}
+		if of, ok := domains()[name]; ok {
+			return of
+		}
+		return []string{name}
+	}
+	var chosen, off []string
+	for _, name := range names {
+		if plain, minus := strings.CutPrefix(name, "-"); minus {
+			off = append(off, meant(plain)...)
+		} else {
+			chosen = append(chosen, meant(name)...)
 		}
 	}
-	return out
+	if len(chosen) == 0 {
+		chosen = all
+	}
+	return slices.DeleteFunc(slices.Clone(chosen), func(name string) bool { return slices.Contains(off, name) })
+}
+
+// within are the chosen controllers of a domain.
+func within(chosen, domain []string) []string {
+	return slices.DeleteFunc(slices.Clone(domain), func(name string) bool { return !slices.Contains(chosen, name) })
 }
 
 func checkControllers(names []string) error {
 	for _, name := range names {
-		if plain := strings.TrimPrefix(name, "-"); plain != "fleet" && !slices.Contains(controllerNames(), plain) {
+		if plain := strings.TrimPrefix(name, "-"); plain != domainFleet && !slices.Contains(controllerNames(), plain) {
 			return fmt.Errorf("--controllers: there is no controller %q: choose from %s", plain, strings.Join(controllerNames(), ", "))
 		}
 	}
@@ -49,9 +83,18 @@ func checkControllers(names []string) error {
 
 // setup builds what the controllers work with and adds them to the manager.
 func (p *operatorParts) setup(mgr ctrl.Manager) error {
+	chosen := chosenControllers(p.options.controllers)
+	freeze := kube.Freeze{Namespace: v1alpha1.FreezeNamespace, Name: v1alpha1.FreezeConfigMap}
+	if err := migration.Setup(mgr, migration.Options{Controllers: within(chosen, migration.Controllers()), Freeze: freeze}); err != nil {
+		return err
+	}
+	machines := within(chosen, fleet.Controllers())
+	if len(machines) == 0 { // no name at all would mean all of them
+		return nil
+	}
 	runs, clusters := &kube.Signal{}, &kube.Signal{}
 	options := fleet.Options{
-		Controllers: chosenControllers(p.options.controllers), RunChanged: runs, ClusterChanged: clusters,
+		Controllers: machines, RunChanged: runs, ClusterChanged: clusters,
 		ContentVersion: p.content, Mirrors: p.mirrorURLs,
 	}
 	if p.mirror != nil {

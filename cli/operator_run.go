@@ -27,6 +27,7 @@ import (
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	"github.com/slipway-dev/slipway/bundle"
 	"github.com/slipway-dev/slipway/fleet"
+	"github.com/slipway-dev/slipway/migration"
 )
 
 // operatorParts is all that an operator works with beside the API.
@@ -167,7 +168,15 @@ func (p *operatorParts) newManager(ctx context.Context, config *rest.Config) (ct
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
+	scheme, err := fleet.Scheme()
+	if err == nil {
+		err = migration.AddToScheme(scheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("building the scheme: %w", err)
+	}
 	options, err := fleet.ManagerOptions(ctrl.Options{
+		Scheme:                        scheme,
 		Logger:                        p.logger,
 		Metrics:                       metricsserver.Options{BindAddress: metrics},
 		LeaderElection:                p.options.leaderElection,

@@ -30,6 +30,7 @@ type migrateOptions struct {
 	ceiling, keepFree bytesValue
 	output, progress  string
 	quiet, dryRun     bool
+	undo              bool
 	coverageAccepted  bool
 	sourceC, targetC  *server.Client
 }
@@ -49,7 +50,7 @@ verified on this disk), Seam (the block over S' is cut in two), Install (newest 
 are compared, sample by sample). It ends there: queries and alerts are moved by hand or by slipway prometheus cutover. The old server is not touched.
 
 It takes as long as the new server needs to cut its own head once: some three hours with blocks of two. What is waited for, and until about when, is
-printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now.
+printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now, and --undo takes back what it brought.
 With --progress json standard output is one JSON line for each change (phase, steps, waits, blocks, transfer, proof), every two seconds at most while
 only numbers change. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
@@ -92,6 +93,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.Pull.Patience, "patience", 10*time.Minute, "how long the source may be silent while blocks travel")
 	f.DurationVar(&o.Every, "every", 5*time.Second, "how often to look while something is waited for")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done now, and what is waited for")
+	f.BoolVar(&o.undo, "undo", false, "take back what the migration brought to the new server, and let go of the old one's blocks")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
 	progressFlag(cmd, &o.progress)
 	for _, name := range []string{"source", "source-server", "target", "target-data", "state"} {
@@ -103,6 +105,9 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
+	if o.undo && o.dryRun {
+		return &usageError{errors.New("--undo goes with no --dry-run")}
+	}
 	if o.progress == "json" {
 		return o.runLines(ctx, out, errs)
 	}
@@ -120,6 +125,9 @@ func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
 			return err
 		}
 		return o.printDecision(out, d)
+	}
+	if o.undo {
+		return o.takeBack(ctx, out)
 	}
 	s, err := move.Run(ctx, o.Options)
 	if s == nil {
@@ -154,8 +162,45 @@ func (o *migrateOptions) move(ctx context.Context, errs io.Writer) error {
 		return err
 	}
 	defer end()
+	if o.undo {
+		done, err := move.Undo(ctx, o.Options)
+		if err == nil {
+			o.Report(undoProgress(done))
+		}
+		return err
+	}
 	_, err = move.Run(ctx, o.Options)
 	return err
+}
+
+// undoProgress is the last line of an undo.
+func undoProgress(done *move.Undone) move.Progress {
+	return move.Progress{Phase: move.Pin, Steps: []string{}, Waits: []string{}, Notes: undoneWords(done), Done: true,
+		Transfer: move.TransferProgress{Signals: []string{}}}
+}
+
+// undoneWords say what an undo did.
+func undoneWords(done *move.Undone) []string {
+	words := []string{fmt.Sprintf("%d blocks were taken out of the new server; those of the old one are let go of", len(done.Removed))}
+	for _, name := range done.Merged {
+		words = append(words, fmt.Sprintf("block %s stays: the new server had merged it with its own samples", name))
+	}
+	return words
+}
+
+// takeBack undoes a migration for people.
+func (o *migrateOptions) takeBack(ctx context.Context, out io.Writer) error {
+	done, err := move.Undo(ctx, o.Options)
+	if err != nil {
+		return err
+	}
+	if o.output != "" {
+		return printObject(out, o.output, done)
+	}
+	for _, line := range undoneWords(done) {
+		fmt.Fprintln(out, line)
+	}
+	return nil
 }
 
 func (o *migrateOptions) printDecision(out io.Writer, d *move.Decision) error {

@@ -46,6 +46,12 @@ func (d *Decision) milestone(kind, reason, says string) Condition {
 	if kind == v1alpha1.ConditionTargetReady && after(d.Phase, v1alpha1.PhasePin) {
 		return Condition{kind, metav1.ConditionFalse, v1alpha1.ReasonTargetNotReady, "the target's pod is not ready"}
 	}
+	switch d.Phase {
+	case v1alpha1.PhaseRollingBack:
+		return Condition{kind, metav1.ConditionUnknown, v1alpha1.ReasonRollingBack, "it is put back"}
+	case v1alpha1.PhaseRolledBack:
+		return Condition{kind, metav1.ConditionFalse, v1alpha1.ReasonRolledBack, "it was put back"}
+	}
 	return Condition{kind, metav1.ConditionUnknown, v1alpha1.ReasonPending, "not begun"}
 }
 

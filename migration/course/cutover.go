@@ -9,10 +9,11 @@ import (
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
 
-// Steps of a cutover that the controller has a part in: it writes the target's configuration (migration/cutover, Step…).
+// What a job of the cutover wants the target's configuration to become (migration/cutover, Wants): the controller writes it.
 const (
-	stepTargetRemoteWrite = "TargetRemoteWriteOn"
-	stepSourceRemoteWrite = "SourceRemoteWriteOff"
+	wantsAlerting    = "AlertingOn"
+	wantsRemoteWrite = "RemoteWriteOn"
+	wantsOff         = "Off"
 )
 
 func (w *World) approved(a v1alpha1.Approval) bool { return slices.Contains(w.Spec.Approved, a) }
@@ -96,8 +97,8 @@ func clock(text string) (int, error) {
 	return t.Hour()*60 + t.Minute(), nil
 }
 
-// isCutOver runs the cutover. The target's configuration follows its steps: alerts before users are told of it, remote write when the source
-// is about to end its own.
+// isCutOver runs the cutover. The target's configuration follows what the job wants: alerts before the source falls silent, remote write
+// when the source is about to end its own.
 func isCutOver(w *World, d *Decision) bool {
 	d.Phase = v1alpha1.PhaseCutover
 	if w.Status.CutOverAt != nil {
@@ -106,9 +107,7 @@ func isCutOver(w *World, d *Decision) bool {
 	}
 	d.reach(v1alpha1.ConditionVerified)
 	j := w.job(RoleCutover)
-	if want := w.cutoverStage(j); want != w.Target.Stage || !w.Target.Current {
-		d.act(Action{Kind: ActConfigure, Stage: want, Why: "the target takes over what the source sends, step by step"})
-	}
+	w.configure(d, j)
 	if !w.ran(d, RoleCutover, "data sources and alerts move to the target") {
 		w.askApproval(d, j)
 		return false
@@ -122,15 +121,25 @@ func isCutOver(w *World, d *Decision) bool {
 	return true
 }
 
-// cutoverStage never goes back: what was begun is ended, or rolled back by a person.
-func (w *World) cutoverStage(j *Job) Stage {
-	if w.Target.Stage == StageCutOver {
-		return StageCutOver
+// configure gives the target the configuration that a job wants. More than is wanted stays until the job wants it off.
+func (w *World) configure(d *Decision, j *Job) {
+	stage := w.Target.Stage
+	if j != nil && j.Line != nil && !j.Ending {
+		switch {
+		case j.Line.Wants == wantsOff:
+			stage = StageVerify
+		case j.Line.Wants == wantsRemoteWrite:
+			stage = StageCutOver
+		case j.Line.Wants == wantsAlerting && stage != StageCutOver:
+			stage = StageAlerts
+		}
 	}
-	if j != nil && j.Line != nil && (j.Line.Done || j.Line.Step == stepTargetRemoteWrite || j.Line.Step == stepSourceRemoteWrite) {
-		return StageCutOver
+	switch {
+	case stage != w.Target.Stage:
+		d.act(Action{Kind: ActConfigure, Stage: stage, Why: "the job wants " + j.Line.Wants + " of the target"})
+	case !w.Target.Current && stage != "":
+		d.act(Action{Kind: ActConfigure, Stage: stage, Why: "the source's configuration or the spec changed"})
 	}
-	return StageAlerts
 }
 
 // askApproval tells which edit of the source waits for a person, and what it is.
@@ -149,7 +158,6 @@ func (w *World) askApproval(d *Decision, j *Job) {
 
 // hasCutOverConfiguration follows changes of the source's configuration after the cutover.
 func hasCutOverConfiguration(w *World, d *Decision) bool {
-	d.reach(v1alpha1.ConditionVerified)
 	w.tellTarget(d)
 	if w.Status.CutOverAt != nil && (w.Target.Stage != StageCutOver || !w.Target.Current) {
 		d.act(Action{Kind: ActConfigure, Stage: StageCutOver, Why: "the target sends alerts and samples"})
@@ -199,7 +207,6 @@ func isFinalized(w *World, d *Decision) bool {
 }
 
 func hasFinalConfiguration(w *World, d *Decision) bool {
-	d.reach(v1alpha1.ConditionVerified)
 	w.tellTarget(d)
 	if w.Target.Stage != StageFinal && w.Target.Stage != "" {
 		d.act(Action{Kind: ActConfigure, Stage: StageFinal, Why: "the source is no longer needed"})

@@ -29,16 +29,24 @@ func Decide(w *World) *Decision {
 	case w.finalized():
 		course = []step{clusterAnswers, hasFinalConfiguration, shimIsGone, isReleased}
 		d.Phase = v1alpha1.PhaseFinalized
+		if j := w.job(RoleFinalize); j != nil {
+			d.Line = j.Line
+		}
+		d.reach(beforeCutover()...)
 		d.reach(v1alpha1.ConditionCutOver, v1alpha1.ConditionReady)
 		if w.Spec.Goal == v1alpha1.GoalRolledBack {
 			d.hold(RuleWayBackIsOpen, v1alpha1.ReasonTooLate, true, "the move is final: the source may be gone; set spec.goal to Finalized")
 		}
 	case w.goesBack():
 		course = rollback()
+		if len(w.Invalid) == 0 {
+			d.reach(v1alpha1.ConditionSpecValid)
+		}
 		d.Phase = v1alpha1.PhaseRollingBack
 	case w.Deleting && !w.cutOver():
 		course = []step{cutOverIsUndone}
 	case w.cutOver():
+		d.reach(beforeCutover()...)
 		if w.Deleting {
 			d.wait("it goes away when it is final; spec.goal: RolledBack puts everything back instead")
 		}
@@ -51,6 +59,11 @@ func Decide(w *World) *Decision {
 	}
 	w.gate(d)
 	return d
+}
+
+// beforeCutover are what was seen before users moved; it does not become untrue because its witnesses are gone.
+func beforeCutover() []string {
+	return []string{v1alpha1.ConditionSpecValid, v1alpha1.ConditionRehearsed, v1alpha1.ConditionPreflightPassed, v1alpha1.ConditionCoverageEqual, v1alpha1.ConditionVerified}
 }
 
 // reach notes conditions that are true.
@@ -249,7 +262,8 @@ func movePhase(text string) v1alpha1.Phase {
 }
 
 func after(p, other v1alpha1.Phase) bool {
-	order := []v1alpha1.Phase{v1alpha1.PhasePin, v1alpha1.PhaseStartTarget, v1alpha1.PhaseCoverage, v1alpha1.PhaseStage, v1alpha1.PhaseSeam, v1alpha1.PhaseInstall, v1alpha1.PhaseVerify}
+	order := []v1alpha1.Phase{v1alpha1.PhasePin, v1alpha1.PhaseStartTarget, v1alpha1.PhaseCoverage, v1alpha1.PhaseStage, v1alpha1.PhaseSeam, v1alpha1.PhaseInstall, v1alpha1.PhaseVerify,
+		v1alpha1.PhaseCutover, v1alpha1.PhaseObserve, v1alpha1.PhaseFinalize, v1alpha1.PhaseFinalized}
 	return slices.Index(order, p) > slices.Index(order, other)
 }
 

@@ -17,7 +17,7 @@ type Line struct {
 	Time time.Time `json:"time"`
 	// Of a move.
 	Phase    string     `json:"phase"`
-	Steps    []string   `json:"steps"`
+	Steps    Steps      `json:"steps"`
 	Waits    []string   `json:"waits"`
 	Notes    []string   `json:"notes"`
 	Seam     *time.Time `json:"seam"`
@@ -31,12 +31,41 @@ type Line struct {
 	Step          string `json:"step"`
 	State         string `json:"state"`
 	NeedsApproval string `json:"needsApproval"`
+	Wants         string `json:"wants"`
 	Diff          string `json:"diff"`
+	SwitchOff     []Off  `json:"switchOff"`
 	// Of a report.
 	Verdict  string     `json:"verdict"`
 	Says     string     `json:"says"`
 	Summary  string     `json:"summary"`
 	Findings []Reported `json:"findings"`
+}
+
+// Steps are what is done next, in words. A cutover tells them as objects.
+type Steps []string
+
+// UnmarshalJSON takes words, or objects with the name of a step and its state.
+func (s *Steps) UnmarshalJSON(data []byte) error {
+	var words []string
+	if err := json.Unmarshal(data, &words); err == nil {
+		*s = words
+		return nil
+	}
+	var objects []struct{ Step, Subject, Phase string }
+	if err := json.Unmarshal(data, &objects); err != nil {
+		return fmt.Errorf("reading steps: %w", err)
+	}
+	*s = nil
+	for _, o := range objects {
+		*s = append(*s, strings.TrimSpace(o.Step+" "+o.Subject)+": "+o.Phase)
+	}
+	return nil
+}
+
+// Off is what can be switched off when a move is final.
+type Off struct {
+	What string `json:"what"`
+	How  string `json:"how"`
 }
 
 // Blocks counts blocks.

@@ -4,9 +4,6 @@ import (
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
 
-// Steps of a rollback that the controller has a part in.
-const stepTargetAlerting = "TargetAlertingOn"
-
 // rollback is the way back, from any phase. Users are led to the source by the phase itself, before anything else.
 func rollback() []step {
 	return []step{clusterAnswers, forwardIsStopped, cutOverIsPutBack, moveIsUndone, targetIsGone, isRolledBack}
@@ -31,15 +28,13 @@ func forwardIsStopped(w *World, d *Decision) bool {
 	return done
 }
 
-// cutOverIsPutBack has the source heard again before the target falls silent: the target's configuration follows the steps of the job.
+// cutOverIsPutBack has the source heard again before the target falls silent: the target's configuration follows what the job wants.
 func cutOverIsPutBack(w *World, d *Decision) bool {
 	if !w.begun() {
 		return true
 	}
 	j := w.job(RoleRollback)
-	if want := w.rollbackStage(j); want != w.Target.Stage && w.Target.Stage != "" {
-		d.act(Action{Kind: ActConfigure, Stage: want, Why: "the target gives back what it sends, step by step"})
-	}
+	w.configure(d, j)
 	if !w.ran(d, RoleRollback, "data sources and alerts go back to the source") {
 		return false
 	}
@@ -47,21 +42,11 @@ func cutOverIsPutBack(w *World, d *Decision) bool {
 		d.act(Action{Kind: ActAgain, Role: RoleRollback, Why: "it ended before it was done"})
 		return false
 	}
-	return w.Target.Stage == StageVerify || w.Target.Stage == ""
-}
-
-// rollbackStage is the forward order backwards, and never goes on again.
-func (w *World) rollbackStage(j *Job) Stage {
-	if j == nil || j.Line == nil {
-		return w.Target.Stage
+	if w.Target.Stage == StageAlerts || w.Target.Stage == StageCutOver {
+		d.act(Action{Kind: ActConfigure, Stage: StageVerify, Why: "the source sends again"})
+		return false
 	}
-	switch {
-	case j.Line.Done || j.Line.Step == stepTargetAlerting || w.Target.Stage == StageVerify:
-		return StageVerify
-	case j.Line.Step == stepTargetRemoteWrite || w.Target.Stage == StageAlerts:
-		return StageAlerts
-	}
-	return w.Target.Stage
+	return true
 }
 
 // moveIsUndone lets go of the blocks on the source and takes out of the target what was brought. It needs the volume, and so the target.

@@ -46,6 +46,13 @@ func (d *Decision) Write(status *v1alpha1.PrometheusMigrationStatus, now time.Ti
 		status.Proof = d.Proof
 	}
 	d.writeMove(status)
+	if d.Line != nil {
+		for _, o := range d.Line.SwitchOff {
+			if note := cut("can be switched off: "+o.What+": "+o.How, maxText); !slices.Contains(status.Notes, note) && len(status.Notes) < 2*maxList {
+				status.Notes = append(status.Notes, note)
+			}
+		}
+	}
 	wanted := v1alpha1.SideSource
 	if slices.Contains([]v1alpha1.Phase{v1alpha1.PhaseObserve, v1alpha1.PhaseFinalize, v1alpha1.PhaseFinalized}, d.Phase) {
 		wanted = v1alpha1.SideTarget

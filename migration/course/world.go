@@ -124,7 +124,9 @@ type Job struct {
 }
 
 // running says that the job has not come to its end.
-func (j *Job) running() bool { return j != nil && !j.Succeeded && !j.Failed && !j.Ending && !j.Suspended }
+func (j *Job) running() bool {
+	return j != nil && !j.Succeeded && !j.Failed && !j.Ending && !j.Suspended
+}
 
 // passed says that a job came to its end, and said so.
 func (j *Job) passed() bool { return j != nil && j.Succeeded && j.Line != nil && !j.Ending }

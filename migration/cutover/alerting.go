@@ -21,10 +21,15 @@ const (
 
 func (r *runner) alertingSteps() []step {
 	file := r.Spec.Alerting.SectionFile
+	const why = "have the target send alerts too, once it fires what the source fires"
+	var target step = &edit{r: r, step: StepTargetAlerting, server: r.target, section: sectionAlerting, on: true, sectionFile: file,
+		why: why, ready: r.readyToSend, settled: r.sameManagers}
+	if r.target.spec.ReloadBy == ReloadDeclared {
+		target = &declared{r: r, step: StepTargetAlerting, server: r.target, section: sectionAlerting, wants: WantsAlertingOn,
+			why: why, ready: r.readyToSend, settled: r.sendsTheSame}
+	}
 	return []step{
-		&edit{r: r, step: StepTargetAlerting, server: r.target, section: sectionAlerting, on: true, sectionFile: file,
-			why:   "have the target send alerts too, once it fires what the source fires",
-			ready: func(ctx context.Context, rec *Record) error { return r.readyToSend(ctx, rec) }, settled: r.sameManagers},
+		target,
 		&heardStep{r: r},
 		&edit{r: r, step: StepSourceAlerting, server: r.source, section: sectionAlerting, ofSource: true,
 			why:   "take the sending of alerts off the source; the target goes on",
@@ -69,7 +74,9 @@ func (r *runner) senders(ctx context.Context) (from, to sender, slack time.Durat
 		return from, to, 0, err
 	}
 	moved := own
-	if path := r.Spec.Alerting.SectionFile; path != "" {
+	if r.target.spec.ReloadBy == ReloadDeclared && len(target.Alerting.Alertmanagers) > 0 {
+		moved = target.Alerting // what was brought, and not what was to be
+	} else if path := r.Spec.Alerting.SectionFile; path != "" {
 		data, err := r.store.disk.read(path)
 		if err != nil {
 			return from, to, 0, fmt.Errorf("reading the section %s: %w", sectionAlerting, err)
@@ -181,12 +188,21 @@ func (r *runner) sameManagers(ctx context.Context, rec *Record) error {
 	})
 }
 
+// sendsTheSame looks at a section that somebody else brought: whether it leads to the same Alertmanagers, and alerts look the same through it.
+func (r *runner) sendsTheSame(ctx context.Context, rec *Record) error {
+	if err := r.sameManagers(ctx, rec); err != nil {
+		return err
+	}
+	return r.looksReady(ctx)
+}
+
 // heardStep waits until every Alertmanager hears the target. Its undo waits for the source, before the target falls silent.
 type heardStep struct{ r *runner }
 
 func (h *heardStep) name() string    { return StepTargetHeard }
 func (h *heardStep) subject() string { return "" }
 func (h *heardStep) approval() bool  { return false }
+func (h *heardStep) noticed() bool   { return false }
 func (h *heardStep) does() string {
 	return "wait until every Alertmanager has heard each firing alert from the target"
 }

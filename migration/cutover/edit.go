@@ -40,9 +40,10 @@ type edit struct {
 }
 
 func (e *edit) name() string    { return e.step }
-func (e *edit) subject() string { return e.server.spec.ConfigFile }
+func (e *edit) subject() string { return e.server.spec.file() }
 func (e *edit) does() string    { return e.why }
 func (e *edit) approval() bool  { return e.ofSource }
+func (e *edit) noticed() bool   { return true }
 
 // wanted is the file's text before and after.
 func (e *edit) wanted() (before, after *config.File, err error) {
@@ -100,7 +101,7 @@ func (e *edit) putIn(before *config.File) (*config.File, error) {
 // sectionToMove reads the section from the file given, else from the source's.
 func (r *runner) sectionToMove(name, path string) (*config.Taken, error) {
 	if path == "" {
-		path = r.Spec.Source.ConfigFile
+		path = r.Spec.Source.file()
 	}
 	data, err := r.store.disk.read(path)
 	if err != nil {
@@ -230,8 +231,9 @@ func (e *edit) begin(ctx context.Context, rec *Record) (done bool, err error) {
 		return true, e.r.mark(ctx, rec, Done)
 	}
 	if e.ofSource && !slices.Contains(e.r.Approved, e.step) {
-		return false, refuse(RuleApproved, "everything is ready, and both servers work meanwhile; allow the edit of %s with --approve %s:\n%s",
-			e.subject(), e.step, config.Diff(before, after))
+		diff := config.Diff(before, after)
+		return false, &Refusal{Rule: RuleApproved, Step: e.step, Diff: diff, Message: fmt.Sprintf("everything is ready, and both servers work meanwhile; "+
+			"allow the edit of %s with --approve %s:\n%s", e.subject(), e.step, diff)}
 	}
 	if rec.Before, err = e.r.store.keep(before.Bytes()); err != nil {
 		return false, err
@@ -294,7 +296,7 @@ func (e *edit) takeBack(ctx context.Context, rec *Record, cause error) error {
 	if e.server.spec.ReloadBy == ReloadManual && ruleOf(cause) == RuleLoads {
 		return fmt.Errorf("%w; run the same command again when it is done", cause)
 	}
-	e.r.Progress(e.step, "putting the old file back: "+cause.Error())
+	e.r.does(e.step, "putting the old file back: "+cause.Error())
 	if err := e.put(ctx, rec.File, rec.After, rec.Before); err != nil {
 		return errors.Join(cause, err)
 	}
@@ -360,7 +362,7 @@ func (e *edit) load(ctx context.Context, on bool) error {
 		err = e.signal()
 	case ReloadManual:
 		patience, how = e.r.Patience, "a person"
-		e.r.Progress(e.step, fmt.Sprintf("bring %s to where the %s reads it, and let it reload: kill -HUP its process, or curl -X POST %s/-/reload",
+		e.r.does(e.step, fmt.Sprintf("bring %s to where the %s reads it, and let it reload: kill -HUP its process, or curl -X POST %s/-/reload",
 			e.subject(), e.server.Name(), e.server.URL()))
 	}
 	if err == nil {
@@ -373,6 +375,9 @@ func (e *edit) load(ctx context.Context, on bool) error {
 }
 
 func (e *edit) signal() error {
+	if e.server.spec.Host != nil {
+		return e.r.remote.reload(&e.server.spec)
+	}
 	pid := e.server.spec.PID
 	if path := e.server.spec.PIDFile; path != "" {
 		data, err := e.r.store.disk.read(path)
@@ -400,37 +405,5 @@ func (e *edit) signal() error {
 
 // serves says whether the server runs with the section, or without it.
 func (e *edit) serves(ctx context.Context, on bool) error {
-	loaded, err := e.server.samples(ctx, "prometheus_config_last_reload_successful")
-	if err != nil {
-		return err
-	}
-	if sum(loaded, "prometheus_config_last_reload_successful") != 1 {
-		return errors.New("its last reload failed; its log says why")
-	}
-	s, err := e.server.settings(ctx)
-	if err != nil {
-		return err
-	}
-	count := len(s.RemoteWrite)
-	if e.section == sectionAlerting {
-		if count = len(s.Alerting.Alertmanagers); (count > 0) == on {
-			return e.sends(ctx, on)
-		}
-	}
-	if (count > 0) != on {
-		return fmt.Errorf("its configuration has %d entries of %s, want %s", count, e.section, map[bool]string{true: "some", false: "none"}[on])
-	}
-	return nil
-}
-
-// sends says whether the server has Alertmanagers to send to.
-func (e *edit) sends(ctx context.Context, on bool) error {
-	active, err := e.server.alertmanagers(ctx)
-	if err != nil {
-		return err
-	}
-	if (len(active) > 0) != on {
-		return fmt.Errorf("it sends alerts to %d Alertmanagers, want %s", len(active), map[bool]string{true: "some", false: "none"}[on])
-	}
-	return nil
+	return e.server.runsWith(ctx, e.section, on)
 }

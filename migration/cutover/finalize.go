@@ -56,7 +56,7 @@ func (r *runner) finalize(ctx context.Context, dry bool) (*Report, error) {
 	}
 	var broken []error
 	for _, c := range checks {
-		r.Progress(c.rule, "checking")
+		r.does(c.rule, "checking")
 		text, err := c.check(ctx)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

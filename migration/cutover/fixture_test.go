@@ -144,6 +144,7 @@ type fakePrometheus struct {
 	requests float64
 	names    []string
 	mute     bool // it loads the section and sends nothing
+	silent   bool // as one that was stopped
 }
 
 func (w *street) prometheus(file, text string) *fakePrometheus {
@@ -172,7 +173,12 @@ func (p *fakePrometheus) sends() bool { return strings.Contains(p.loaded, "\nale
 func (p *fakePrometheus) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.silent {
+		http.Error(out, "nobody is here", http.StatusBadGateway)
+		return
+	}
 	switch r.URL.Path {
+	case "/-/ready":
 	case "/-/reload":
 		data, err := os.ReadFile(p.file)
 		if p.failed = err != nil || p.refuses != "" && strings.Contains(string(data), p.refuses); p.failed {

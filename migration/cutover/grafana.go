@@ -196,6 +196,7 @@ type grafanaStep struct {
 func (s *grafanaStep) name() string    { return StepGrafana }
 func (s *grafanaStep) subject() string { return s.g.subject(s.uid) }
 func (s *grafanaStep) approval() bool  { return false }
+func (s *grafanaStep) noticed() bool   { return true }
 func (s *grafanaStep) does() string {
 	return fmt.Sprintf("give data source %s the address %s in place of %s; uid, name, settings and secrets stay", s.uid, s.g.spec.NewURL, s.g.spec.OldURL)
 }
@@ -308,7 +309,7 @@ func (s *grafanaStep) change(ctx context.Context, rec *Record, d dataSource, cha
 	if err == nil || ctx.Err() != nil || sameURL(rec.OldURL, rec.NewURL) {
 		return err
 	}
-	s.r.Progress(StepGrafana, "putting the old address back: "+err.Error())
+	s.r.does(StepGrafana, "putting the old address back: "+err.Error())
 	if back := s.putBack(ctx, rec); back != nil {
 		return errors.Join(err, fmt.Errorf("putting the old address back: %w", back))
 	}

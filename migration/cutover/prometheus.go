@@ -103,6 +103,43 @@ func (p *prometheus) settings(ctx context.Context) (*settings, error) {
 	return s, nil
 }
 
+// runsWith says whether the server runs with a section, or without it.
+func (p *prometheus) runsWith(ctx context.Context, section string, on bool) error {
+	loaded, err := p.samples(ctx, "prometheus_config_last_reload_successful")
+	if err != nil {
+		return err
+	}
+	if sum(loaded, "prometheus_config_last_reload_successful") != 1 {
+		return errors.New("its last reload failed; its log says why")
+	}
+	s, err := p.settings(ctx)
+	if err != nil {
+		return err
+	}
+	count := len(s.RemoteWrite)
+	if section == sectionAlerting {
+		if count = len(s.Alerting.Alertmanagers); (count > 0) == on {
+			return p.sendsTo(ctx, on)
+		}
+	}
+	if (count > 0) != on {
+		return fmt.Errorf("its configuration has %d entries of %s, want %s", count, section, map[bool]string{true: "some", false: "none"}[on])
+	}
+	return nil
+}
+
+// sendsTo says whether the server has Alertmanagers to send to.
+func (p *prometheus) sendsTo(ctx context.Context, on bool) error {
+	active, err := p.alertmanagers(ctx)
+	if err != nil {
+		return err
+	}
+	if (len(active) > 0) != on {
+		return fmt.Errorf("it sends alerts to %d Alertmanagers, want %s", len(active), map[bool]string{true: "some", false: "none"}[on])
+	}
+	return nil
+}
+
 // flags asks for the command line.
 func (p *prometheus) flags(ctx context.Context) (map[string]string, error) {
 	flags := map[string]string{}

@@ -72,7 +72,7 @@ func (s *grafanaStep) provision(ctx context.Context, rec *Record, d dataSource) 
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	s.r.Progress(StepGrafana, "putting the old address back: "+err.Error())
+	s.r.does(StepGrafana, "putting the old address back: "+err.Error())
 	if back := s.unprovision(ctx, rec); back != nil {
 		return errors.Join(err, fmt.Errorf("putting the old address back: %w", back))
 	}
@@ -90,7 +90,7 @@ func (s *grafanaStep) unprovision(ctx context.Context, rec *Record) error {
 // reread asks Grafana to read its files, which only its own administrators may, and waits until it shows the address.
 func (s *grafanaStep) reread(ctx context.Context, want string) error {
 	if err := s.g.call(ctx, http.MethodPost, "/api/admin/provisioning/datasources/reload", nil, nil); err != nil {
-		s.r.Progress(StepGrafana, fmt.Sprintf("Grafana cannot be asked to read %s (%v): apply it if it is a manifest, or restart Grafana", s.g.spec.ProvisioningFile, err))
+		s.r.does(StepGrafana, fmt.Sprintf("Grafana cannot be asked to read %s (%v): apply it if it is a manifest, or restart Grafana", s.g.spec.ProvisioningFile, err))
 	}
 	return s.r.until(ctx, StepGrafana, "Grafana to read "+s.g.spec.ProvisioningFile, s.r.Patience, func() error {
 		d, err := s.g.get(ctx, s.uid)

@@ -6,10 +6,15 @@ import (
 )
 
 func (r *runner) remoteWriteSteps() []step {
+	const why = "have the target write remotely too; until the source stops, the receiver gets every series twice, at different times"
+	settled := func(ctx context.Context, _ *Record) error { return r.writesRemotely(ctx) }
+	var target step = &edit{r: r, step: StepTargetRemoteWrite, server: r.target, section: sectionRemoteWrite, on: true,
+		sectionFile: r.Spec.RemoteWrite.SectionFile, why: why, settled: settled}
+	if r.target.spec.ReloadBy == ReloadDeclared {
+		target = &declared{r: r, step: StepTargetRemoteWrite, server: r.target, section: sectionRemoteWrite, wants: WantsRemoteWriteOn, why: why, settled: settled}
+	}
 	return []step{
-		&edit{r: r, step: StepTargetRemoteWrite, server: r.target, section: sectionRemoteWrite, on: true, sectionFile: r.Spec.RemoteWrite.SectionFile,
-			why:     "have the target write remotely too; until the source stops, the receiver gets every series twice, at different times",
-			settled: func(ctx context.Context, _ *Record) error { return r.writesRemotely(ctx) }},
+		target,
 		&edit{r: r, step: StepSourceRemoteWrite, server: r.source, section: sectionRemoteWrite, ofSource: true,
 			why:   "end remote_write of the source; what it has not sent by then is sent within its flush deadline",
 			ready: func(ctx context.Context, _ *Record) error { return r.writesRemotely(ctx) }},

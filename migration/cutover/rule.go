@@ -8,6 +8,8 @@ import (
 // The rules of a cutover. Their names are what a person sees, and names to override one.
 const (
 	RuleApproved          = "source_edit_is_approved"
+	RuleWindow            = "window_is_open"
+	RuleSourceAnswers     = "source_answers_for_rollback"
 	RuleUnchanged         = "unchanged_since"
 	RuleSameCutover       = "state_is_of_this_cutover"
 	RuleNotFinalized      = "not_finalized"
@@ -60,9 +62,11 @@ func Rules() []Rule {
 		{RuleSameAlertmanagers, "the target sends to every Alertmanager that the source sends to", true},
 		{RuleHeard, "Alertmanager was seen to hear every firing alert from the server that goes on sending", false},
 		{RuleApproved, "the source's file is edited only with the approval of a person", false},
+		{RuleWindow, "a step that people notice begins within the window alone; what was begun is ended, and a rollback is always allowed", false},
 		{RuleLoads, "a server loads what was written for it, or the old file is put back", false},
 		{RuleWritesRemotely, "the target's remote_write has sent samples, and none fail, before the source's ends", true},
 		{RuleUnchanged, "what is to be put back is as it was left", false},
+		{RuleSourceAnswers, "users and alerts go back to a source that answers; of one that is silent only its file is put back", false},
 		{RuleCutOver, "all steps of the cutover are done", false},
 		{RuleNobodyAsks, "nobody asks the source for data", true},
 		{RuleNothingOfItsOwn, "the source has no series now that the target lacks", true},
@@ -74,6 +78,9 @@ func Rules() []Rule {
 type Refusal struct {
 	Rule    string `json:"rule"`
 	Message string `json:"message"`
+	// Step and Diff are of an edit that waits for approval; secrets are masked.
+	Step string `json:"step,omitempty"`
+	Diff string `json:"diff,omitempty"`
 }
 
 // Error is the rule's name and its numbers.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/slipway-dev/slipway/ssh"
 )
 
 // Options are what a cutover, its rollback and its end run with.
@@ -28,6 +30,8 @@ type Options struct {
 	QueryLog string
 	// Progress receives what is being done, at most a line every ten seconds per wait.
 	Progress func(step, text string)
+	// Report receives the same for programs, and how it ended.
+	Report func(Progress)
 
 	now func() time.Time
 }
@@ -40,6 +44,8 @@ type step interface {
 	// does says it for people.
 	does() string
 	approval() bool
+	// noticed says that people may notice it, so that it begins within the window.
+	noticed() bool
 	// preview tells the difference it would make, empty where nothing has to be changed.
 	preview(ctx context.Context, rec *Record) (string, error)
 	// previewUndo tells the difference that putting back would make.
@@ -56,6 +62,9 @@ type runner struct {
 	source, target *prometheus
 	managers       []*alertmanager
 	grafanas       []*grafana
+	// wants is what the target's file is to become by somebody else's hand.
+	wants  Wants
+	remote *routed
 	// overlay are files as earlier steps of a preview would leave them.
 	overlay map[string][]byte
 }
@@ -88,7 +97,7 @@ func newRunner(o Options, d disk) (*runner, error) {
 }
 
 // open takes the spec and makes the clients; it talks to nobody.
-func (r *runner) open() (err error) {
+func (r *runner) open(ctx context.Context) (err error) {
 	if r.Spec == nil {
 		if r.state == nil {
 			return fmt.Errorf("there is no cutover in %s: run slipway prometheus cutover first", r.StateDir)
@@ -99,6 +108,7 @@ func (r *runner) open() (err error) {
 		r.state = &State{Version: stateVersion, Phase: Planned}
 	}
 	r.state.Version = stateVersion
+	r.reachHosts(ctx)
 	if r.source, err = newPrometheus("source", r.Spec.Source); err != nil {
 		return err
 	}
@@ -122,6 +132,20 @@ func (r *runner) open() (err error) {
 	return nil
 }
 
+// reachHosts has files of other hosts read and written there.
+func (r *runner) reachHosts(ctx context.Context) {
+	hosts := map[string]*Host{}
+	for _, s := range []*Server{&r.Spec.Source, &r.Spec.Target} {
+		if s.Host != nil {
+			hosts[s.Host.name()] = s.Host
+		}
+	}
+	if len(hosts) > 0 {
+		r.remote = &routed{disk: r.store.disk, ctx: ctx, dialer: ssh.NewDialer(ssh.Options{}), hosts: hosts}
+		r.store.disk = r.remote
+	}
+}
+
 func (r *runner) addManager(e Endpoint) error {
 	c, err := newClient("Alertmanager at "+e.URL, e)
 	if err == nil {
@@ -141,6 +165,9 @@ func (r *runner) close() {
 	}
 	for _, g := range r.grafanas {
 		g.Close()
+	}
+	if r.remote != nil {
+		r.remote.dialer.Close()
 	}
 }
 
@@ -217,7 +244,7 @@ func (r *runner) until(ctx context.Context, step, what string, patience time.Dur
 		if now := r.now(); now.Sub(begin) >= patience {
 			return fmt.Errorf("waiting %s for %s: %w", patience, what, err)
 		} else if now.Sub(told) >= 10*time.Second || told.Equal(begin) {
-			r.Progress(step, fmt.Sprintf("waiting for %s: %v", what, err))
+			r.waits(step, fmt.Sprintf("%s: %v", what, err))
 			told = now
 		}
 		timer := time.NewTimer(r.Poll)
@@ -265,35 +292,36 @@ func (r *runner) report(all []step) *Report {
 
 // Plan tells what Run would do, and changes nothing. Problems of single steps are in the report.
 func Plan(ctx context.Context, o Options) (*Report, error) {
-	return plan(ctx, o, osDisk{}, func(ctx context.Context, s step, rec *Record) (string, error) {
+	return plan(ctx, o, osDisk{}, false, func(r *runner, ctx context.Context, s step, rec *Record) (string, error) {
 		if rec.Phase == Done {
 			return "", nil
 		}
-		return s.preview(ctx, rec)
+		diff, err := s.preview(ctx, rec)
+		return diff, errors.Join(err, r.mayBegin(s, rec))
 	})
 }
 
 // PlanRollback tells what Rollback would do, and changes nothing.
 func PlanRollback(ctx context.Context, o Options) (*Report, error) {
-	rep, err := plan(ctx, o, osDisk{}, func(ctx context.Context, s step, rec *Record) (string, error) {
+	return plan(ctx, o, osDisk{}, true, func(r *runner, ctx context.Context, s step, rec *Record) (string, error) {
 		if rec.Phase != Begun && rec.Phase != Done {
 			return "", nil
 		}
+		if err := r.sourceAnswers(ctx); err != nil && !ofSource(s) { // its file can be put back all the same
+			return "", err
+		}
 		return s.previewUndo(ctx, rec)
 	})
-	if rep != nil {
-		slices.Reverse(rep.Steps)
-	}
-	return rep, err
 }
 
-func plan(ctx context.Context, o Options, d disk, look func(context.Context, step, *Record) (string, error)) (*Report, error) {
+// plan looks at each step in the order in which something would be done: the last first for a rollback.
+func plan(ctx context.Context, o Options, d disk, backward bool, look func(*runner, context.Context, step, *Record) (string, error)) (*Report, error) {
 	r, err := newRunner(o, d)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
-	if err := r.open(); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
 	all, err := r.steps(ctx)
@@ -301,9 +329,12 @@ func plan(ctx context.Context, o Options, d disk, look func(context.Context, ste
 		return nil, err
 	}
 	r.arrange(all)
+	if backward {
+		slices.Reverse(all)
+	}
 	rep := r.report(all)
 	for i, s := range all {
-		diff, err := look(ctx, s, r.record(s))
+		diff, err := look(r, ctx, s, r.record(s))
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -344,7 +375,7 @@ func with(o Options, d disk, do func(*runner, context.Context) (*Report, error),
 	}
 	defer r.close()
 	if r.state == nil && o.Spec == nil {
-		return nil, r.open()
+		return nil, r.open(ctx)
 	}
 	unlock, err := r.store.lock()
 	if err != nil {
@@ -354,10 +385,14 @@ func with(o Options, d disk, do func(*runner, context.Context) (*Report, error),
 	if r.state, err = r.store.load(); err != nil { // once more: another command may have ended meanwhile
 		return nil, err
 	}
-	if err := r.open(); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
-	return do(r, ctx)
+	rep, err := do(r, ctx)
+	if ctx.Err() == nil {
+		r.end(rep, err)
+	}
+	return rep, err
 }
 
 func (r *runner) run(ctx context.Context) (*Report, error) {
@@ -378,8 +413,11 @@ func (r *runner) run(ctx context.Context) (*Report, error) {
 	}
 	for _, s := range all {
 		rec := r.record(s)
+		if err := r.mayBegin(s, rec); err != nil {
+			return r.report(all), fmt.Errorf("%s: %w", s.name(), err)
+		}
 		if rec.Phase != Done {
-			r.Progress(s.name(), s.does())
+			r.does(s.name(), s.does())
 		}
 		if err := s.do(ctx, rec); err != nil {
 			return r.report(all), fmt.Errorf("%s: %w", s.name(), err)
@@ -398,12 +436,18 @@ func (r *runner) rollback(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	r.arrange(all)
+	if err := r.sourceAnswers(ctx); err != nil {
+		return r.withoutSource(ctx, all, err)
+	}
 	for _, s := range slices.Backward(all) {
 		rec := r.record(s)
 		if rec.Phase == Planned || rec.Phase == Undone {
+			if err := r.loadBack(ctx, s, rec); err != nil {
+				return r.report(all), fmt.Errorf("putting back %s: %w", s.name(), err)
+			}
 			continue
 		}
-		r.Progress(s.name(), "putting back: "+s.does())
+		r.does(s.name(), "putting back: "+s.does())
 		if err := s.undo(ctx, rec); err != nil {
 			return r.report(all), fmt.Errorf("putting back %s: %w", s.name(), err)
 		}
@@ -412,5 +456,7 @@ func (r *runner) rollback(ctx context.Context) (*Report, error) {
 		}
 	}
 	r.state.Phase = Undone
-	return r.report(all), r.store.save(ctx, r.state)
+	rep := r.report(all)
+	rep.Off = r.leftOver()
+	return rep, r.store.save(ctx, r.state)
 }

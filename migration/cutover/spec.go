@@ -22,6 +22,8 @@ type Spec struct {
 	Alerting *Alerting `json:"alerting,omitempty"`
 	// RemoteWrite, if there, moves remote_write.
 	RemoteWrite *RemoteWrite `json:"remoteWrite,omitempty"`
+	// Window, if there, is when steps that people notice may begin.
+	Window *Window `json:"window,omitempty"`
 	// Overrides are names of rules that are switched off.
 	Overrides []string `json:"overrides,omitempty"`
 }
@@ -43,6 +45,8 @@ const (
 	ReloadManual ReloadBy = "Manual"
 	ReloadHTTP   ReloadBy = "HTTP"
 	ReloadSignal ReloadBy = "Signal"
+	// ReloadDeclared is of a target whose file somebody else writes, for instance a controller through a ConfigMap: the progress says what is wanted.
+	ReloadDeclared ReloadBy = "Declared"
 )
 
 // Server is a Prometheus server and the file that it runs with.
@@ -51,9 +55,13 @@ type Server struct {
 	// ConfigFile is edited. With reloadBy Manual it may be a copy.
 	ConfigFile string   `json:"configFile,omitempty"`
 	ReloadBy   ReloadBy `json:"reloadBy,omitempty"`
+	// Host is where ConfigFile is; none means this host.
+	Host *Host `json:"host,omitempty"`
 	// PID is the number of the server's process on this host, PIDFile a file with it; one of them for reloadBy Signal.
 	PID     int    `json:"pid,omitempty"`
 	PIDFile string `json:"pidFile,omitempty"`
+	// Unit is the server's unit of systemd on Host, instead of PIDFile: systemctl reload.
+	Unit string `json:"unit,omitempty"`
 }
 
 // Grafana is one organisation of a Grafana server.
@@ -121,7 +129,14 @@ func (s *Spec) endpoints() map[string]*Endpoint {
 }
 
 func (s *Spec) paths() []*string {
-	all := []*string{&s.Source.ConfigFile, &s.Target.ConfigFile, &s.Source.PIDFile, &s.Target.PIDFile}
+	var all []*string
+	for _, side := range []*Server{&s.Source, &s.Target} {
+		if side.Host == nil {
+			all = append(all, &side.ConfigFile, &side.PIDFile)
+		} else { // the others are on that host
+			all = append(all, &side.Host.KeyFile)
+		}
+	}
 	for _, e := range s.endpoints() {
 		all = append(all, &e.PasswordFile, &e.TokenFile, &e.CAFile)
 	}
@@ -148,13 +163,19 @@ func (s *Spec) complete() error {
 	for name, side := range map[string]*Server{"source": &s.Source, "target": &s.Target} {
 		problems = append(problems, side.complete(name, s.Alerting != nil || s.RemoteWrite != nil))
 	}
-	if s.Source.ConfigFile != "" && s.Source.ConfigFile == s.Target.ConfigFile {
+	if s.Source.ConfigFile != "" && s.Source.file() == s.Target.file() {
 		problems = append(problems, errors.New("source.configFile and target.configFile are one file"))
 	}
 	for i := range s.Grafana {
 		problems = append(problems, s.completeGrafana(i))
 	}
 	problems = append(problems, s.checkOverrides())
+	if s.Window != nil {
+		problems = append(problems, s.Window.complete())
+	}
+	if s.Source.ReloadBy == ReloadDeclared {
+		problems = append(problems, errors.New("source.reloadBy Declared is for the target alone: the source's file is edited only with the approval of a person"))
+	}
 	if len(s.Grafana) == 0 && s.Alerting == nil && s.RemoteWrite == nil {
 		problems = append(problems, errors.New("there is nothing to do: give grafana, alerting or remoteWrite"))
 	}
@@ -175,13 +196,38 @@ func (s *Server) complete(name string, edited bool) error {
 	if s.ReloadBy == "" {
 		s.ReloadBy = ReloadManual
 	}
+	if s.ReloadBy == ReloadDeclared {
+		if s.ConfigFile != "" || s.PIDFile != "" || s.Unit != "" || s.PID != 0 || s.Host != nil {
+			return fmt.Errorf("%s: reloadBy Declared goes with neither configFile, host, pid, pidFile nor unit: somebody else writes the file", name)
+		}
+		return nil
+	}
+	if s.Host != nil {
+		if err := s.Host.complete(name, s); err != nil {
+			return err
+		}
+	}
 	switch {
 	case edited && s.ConfigFile == "":
 		return fmt.Errorf("%s.configFile is missing: alerting and remoteWrite are moved in it", name)
 	case !slices.Contains([]ReloadBy{ReloadManual, ReloadHTTP, ReloadSignal}, s.ReloadBy):
-		return fmt.Errorf("%s.reloadBy is %q, want %s, %s or %s", name, s.ReloadBy, ReloadManual, ReloadHTTP, ReloadSignal)
-	case s.PID < 0 || s.PID == 1 || s.PID != 0 && s.PIDFile != "" || (s.ReloadBy == ReloadSignal) != (s.PID != 0 || s.PIDFile != ""):
-		return fmt.Errorf("%s.pid or %s.pidFile, and not both, go with reloadBy %s", name, name, ReloadSignal)
+		return fmt.Errorf("%s.reloadBy is %q, want %s, %s, %s or %s", name, s.ReloadBy, ReloadManual, ReloadHTTP, ReloadSignal, ReloadDeclared)
+	}
+	return s.completeSignal(name)
+}
+
+func (s *Server) completeSignal(name string) error {
+	given := 0
+	for _, there := range []bool{s.PID != 0, s.PIDFile != "", s.Unit != ""} {
+		if there {
+			given++
+		}
+	}
+	switch {
+	case s.Unit != "" && (s.Host == nil || !unitName.MatchString(s.Unit)):
+		return fmt.Errorf("%s.unit %q: want the name of a unit of systemd, on %s.host", name, s.Unit, name)
+	case s.PID < 0 || s.PID == 1 || (s.ReloadBy == ReloadSignal) != (given == 1) || given > 1:
+		return fmt.Errorf("%s.pid, %s.pidFile or %s.unit, and only one of them, go with reloadBy %s", name, name, name, ReloadSignal)
 	}
 	return nil
 }

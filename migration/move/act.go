@@ -52,6 +52,9 @@ func (m *mover) pin(ctx context.Context, w *World, names []string) error {
 	if refused := (*transfer.RefusedError)(nil); errors.As(err, &refused) && refused.Code == transfer.NotFound || errors.Is(err, fs.ErrNotExist) {
 		return m.pause(ctx) // compacted or deleted meanwhile: the next listing shows it
 	}
+	if transfer.Unanswered(err) {
+		return m.pause(ctx) // the next listing says how long it is silent
+	}
 	if err != nil {
 		return fmt.Errorf("pinning %s: %w", blocks(names), err)
 	}
@@ -110,6 +113,9 @@ func (m *mover) stage(ctx context.Context, w *World, names []string) error {
 // forget drops blocks that are gone on the source, as far as their samples are in others there.
 func (m *mover) forget(ctx context.Context, names []string, why error) error {
 	list, err := m.o.Source.Blocks(ctx)
+	if transfer.Unanswered(err) {
+		return m.pause(ctx) // the next listing says how long it is silent
+	}
 	if err != nil {
 		return fmt.Errorf("listing the source: %w", err)
 	}
@@ -209,7 +215,9 @@ func (w *World) proofInput() ProofInput {
 
 // release lets go of the source and empties the staging folder.
 func (m *mover) release(ctx context.Context) error {
-	if err := m.o.Source.Unpin(ctx); err != nil {
+	if err := m.o.Source.Unpin(ctx); transfer.Unanswered(err) {
+		return m.pause(ctx) // the next listing says how long it is silent
+	} else if err != nil {
 		return fmt.Errorf("letting go of the blocks on the source: %w", err)
 	}
 	m.o.crash("after unpin")

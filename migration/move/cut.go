@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/slipway-dev/slipway/migration/block"
@@ -60,6 +62,10 @@ func (c Command) Cut(ctx context.Context, dir string, o block.CutOptions) (*bloc
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, c[0], args...)
 	cmd.Stdout, cmd.Stderr = &limited{&out, maxPrinted}, &limited{&errs, 4096}
+	// It ends with us, even when we are killed; the kernel ties that to the thread that starts it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

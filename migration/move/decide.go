@@ -96,6 +96,10 @@ func Decide(w *World) *Decision {
 		d.Stop = &Stop{RuleTargetFresh, fmt.Sprintf("the undo of an earlier move left %s, which the target had merged with its own samples: begin with an empty target and another folder for the state", blocks(w.State.Merged))}
 		return d
 	}
+	if w.NoSource {
+		d.Phase = w.State.Phase
+		return d
+	}
 	if fresh := w.unpinned(); len(fresh) > 0 && !w.State.Released {
 		return d.then(Pin, Step{Kind: stepPin, Blocks: fresh, Text: fmt.Sprintf("pin %s on the source", blocks(fresh))})
 	}

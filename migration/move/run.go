@@ -67,7 +67,9 @@ type mover struct {
 	sourceRange, targetRange int64
 	installer                *transfer.Installer
 	late                     *time.Duration
-	unsaved                  bool // the state has what its file has not
+	heard                    bool      // the source has listed its blocks once in this run
+	silent                   time.Time // since when it does not
+	unsaved                  bool      // the state has what its file has not
 	world                    *World
 	decision                 *Decision // about it
 }
@@ -75,6 +77,9 @@ type mover struct {
 func newMover(o Options) (*mover, error) {
 	if o.SeamSpan <= 0 {
 		o.SeamSpan = 10 * time.Minute
+	}
+	if o.Pull.Patience <= 0 {
+		o.Pull.Patience = 10 * time.Minute
 	}
 	if o.Every <= 0 {
 		o.Every = 5 * time.Second
@@ -128,6 +133,9 @@ func Run(ctx context.Context, o Options) (*State, error) {
 	defer lock.Close() // the kernel lets go of the lock with it
 	m, err := newMover(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := transfer.UnstageCuts(m.o.TargetData); err != nil {
 		return nil, err
 	}
 	err = m.run(ctx)

@@ -2,10 +2,17 @@ package move
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/slipway-dev/slipway/migration/block"
+	"github.com/slipway-dev/slipway/migration/transfer"
 )
 
 func TestRunMovesEverythingOnce(t *testing.T) {
@@ -34,4 +41,109 @@ func TestRunMovesEverythingOnce(t *testing.T) {
 			t.Errorf("nobody was told %q", want)
 		}
 	}
+}
+
+// shaky is a source on another host whose link breaks at every third question that no pull repeats.
+type shaky struct {
+	transfer.Source
+	asked atomic.Int64
+	dead  atomic.Bool
+}
+
+func (s *shaky) broken() error {
+	if s.asked.Add(1)%3 != 0 && !s.dead.Load() {
+		return nil
+	}
+	return &transfer.UnansweredError{Err: errors.New("asking the source: connection refused")}
+}
+
+func (s *shaky) Blocks(ctx context.Context) (*block.Listing, error) {
+	if err := s.broken(); err != nil {
+		return nil, err
+	}
+	return s.Source.Blocks(ctx)
+}
+
+func (s *shaky) Pin(ctx context.Context, names []string) error {
+	if err := s.broken(); err != nil {
+		return err
+	}
+	return s.Source.Pin(ctx, names)
+}
+
+func (s *shaky) Unpin(ctx context.Context) error {
+	if err := s.broken(); err != nil {
+		return err
+	}
+	return s.Source.Unpin(ctx)
+}
+
+// TestRunGoesOnWhenTheSourceIsAway moves everything from a source that comes and goes; half a cut of an earlier run lies there.
+func TestRunGoesOnWhenTheSourceIsAway(t *testing.T) {
+	p := newPair(t, 3)
+	p.live(t)
+	o := p.options(t)
+	half := filepath.Join(p.target.dir, transfer.StagingFolder, "slipway-cut-01HGZ1Y2V8M3R9W0QK5T7N4C6B")
+	if err := os.MkdirAll(half, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	away := &shaky{Source: p.local}
+	o.Source = away
+	waited, halfGone := false, false
+	o.Tell = func(d *Decision) {
+		waited = waited || strings.Contains(fmt.Sprint(d.Waits), "connection refused")
+		if _, err := os.Lstat(half); err != nil {
+			halfGone = true
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	state, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.check(t, state)
+	fresh(t, p)
+	if !waited || !halfGone {
+		t.Errorf("told that it waits: %v, half a cut was removed at once: %v", waited, halfGone)
+	}
+}
+
+func TestRunStopsWhenTheSourceStaysAway(t *testing.T) {
+	p := newPair(t, 1)
+	o := p.options(t)
+	away := &shaky{Source: p.local}
+	o.Source, o.Pull.Patience = away, 50*time.Millisecond
+	o.Tell = func(*Decision) { away.dead.Store(true) }
+	var last Progress
+	o.Report = func(p Progress) { last = p }
+	_, err := Run(t.Context(), o)
+	if lost := (*transfer.LostError)(nil); !errors.As(err, &lost) || last.Stop == nil || last.Stop.Rule != RuleSourceSilent {
+		t.Errorf("%v, told %+v", err, last)
+	}
+}
+
+// TestRunMovesWhatOnlyThePinHolds: killed between the pin and the state, and the source's retention deletes a block meanwhile.
+func TestRunMovesWhatOnlyThePinHolds(t *testing.T) {
+	p := newPair(t, 4)
+	p.live(t)
+	o := p.options(t)
+	if point, _, _ := runKilled(t.Context(), o, func(point string) bool { return point == "after pin" }); point == "" {
+		t.Fatal("it was not killed")
+	}
+	list, err := p.local.Blocks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(p.source.dir, list.Blocks[0].Name)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	state, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.check(t, state)
+	fresh(t, p)
 }

@@ -28,6 +28,8 @@ type World struct {
 	SourceServer, TargetServer *transfer.Observation
 	SourceRange, TargetRange   int64
 	Silent                     []string
+	// NoSource says that the source did not list its blocks just now.
+	NoSource bool
 	// Target are the target's blocks, Staged those that are whole on its disk.
 	Target []block.Entry
 	Staged []string
@@ -54,12 +56,10 @@ func (m *mover) observe(ctx context.Context) (*World, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	list, err := m.o.Source.Blocks(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("listing the source: %w", err)
+	if err := m.list(ctx, w); err != nil {
+		return nil, err
 	}
-	w.Source = list.Blocks
-	m.beyond(w)
+	var err error
 	if w.Target, err = transfer.ListTarget(m.o.TargetData); err != nil {
 		return nil, err
 	}
@@ -67,6 +67,29 @@ func (m *mover) observe(ctx context.Context) (*World, error) {
 		return nil, err
 	}
 	return w, errors.Join(m.askCoverage(ctx, w), m.askBridge(ctx, w))
+}
+
+// list lists the source. One that does not answer is waited for, as long as Pull waits for it.
+func (m *mover) list(ctx context.Context, w *World) error {
+	list, err := transfer.List(ctx, m.o.Source)
+	switch {
+	case err == nil:
+		m.silent, m.heard = time.Time{}, true
+		w.Source = list.Blocks
+		m.beyond(w)
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !m.heard || !transfer.Unanswered(err): // a wrong address is said at once
+		return fmt.Errorf("listing the source: %w", err)
+	case m.silent.IsZero():
+		m.silent = time.Now()
+	}
+	if silent := time.Since(m.silent); silent >= m.o.Pull.Patience {
+		return &transfer.LostError{Silent: silent, Err: err}
+	}
+	w.NoSource, w.Silent = true, append(w.Silent, err.Error())
+	return nil
 }
 
 // askBridge asks while a proof may be next.

@@ -288,7 +288,7 @@ const (
 const ShimName = "slipway-shim"
 
 // bridged says that the target asks the shim.
-func (s Stage) bridged() bool { return s == Bridge || s == CutOver }
+func (s Stage) bridged() bool { return s == Bridge }
 
 func (p *Plan) readPast() error {
 	if !p.Stage.bridged() {

@@ -20,7 +20,7 @@ const (
 	Bridge Stage = "Bridge"
 	// Verify is while both servers are compared, before the cutover: no alerts, no remote write, and every answer is the target's own.
 	Verify Stage = "Verify"
-	// CutOver is from the cutover to the end of the observation: alerts and remote write are on, the past can still be read from the source.
+	// CutOver is from the cutover to the end of the observation: alerts and remote write are on, the source is still the way back.
 	CutOver Stage = "CutOver"
 	// Final is when the source is no longer needed.
 	Final Stage = "Final"
@@ -62,9 +62,10 @@ type Change struct {
 	Why   string `json:"why"`
 }
 
-// Verdict and Finding are those of all checks.
 type (
+	// Verdict is that of all checks.
 	Verdict = rule.Verdict
+	// Finding is that of all checks.
 	Finding = rule.Finding
 )
 

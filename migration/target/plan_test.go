@@ -87,7 +87,7 @@ func TestStagesDifferByWhatIsOn(t *testing.T) {
 	for stage, want := range map[Stage]string{
 		Bridge:  "global rule_files scrape_configs remote_read",
 		Verify:  "global rule_files scrape_configs",
-		CutOver: "global alerting rule_files scrape_configs remote_write remote_read",
+		CutOver: "global alerting rule_files scrape_configs remote_write",
 		Final:   "global alerting rule_files scrape_configs remote_write",
 	} {
 		t.Run(string(stage), func(t *testing.T) {

@@ -106,9 +106,23 @@ func Unstage(target, name string) error {
 	return unstage(target, name, checkName(name))
 }
 
+// cutPrefix begins the folder of a piece that is being cut.
+const cutPrefix = "slipway-cut-"
+
 // UnstageOthers removes what lies in a staging folder for a block, and is none of those that are known: an interrupted cut
 // leaves that behind.
 func UnstageOthers(target string, known []string) error {
+	return unstageAll(target, func(name string) bool {
+		return !slices.Contains(known, name) && (checkName(name) == nil || strings.HasPrefix(name, cutPrefix))
+	})
+}
+
+// UnstageCuts removes what an interrupted cut left, and nothing that was adopted.
+func UnstageCuts(target string) error {
+	return unstageAll(target, func(name string) bool { return strings.HasPrefix(name, cutPrefix) })
+}
+
+func unstageAll(target string, which func(name string) bool) error {
 	entries, err := os.ReadDir(filepath.Join(target, StagingFolder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -118,7 +132,7 @@ func UnstageOthers(target string, known []string) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		if e.IsDir() && !slices.Contains(known, e.Name()) && (checkName(e.Name()) == nil || strings.HasPrefix(e.Name(), "slipway-cut-")) {
+		if e.IsDir() && which(e.Name()) {
 			errs = append(errs, unstage(target, e.Name(), nil))
 		}
 	}

@@ -107,13 +107,20 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Blocks asks for the listing. Its names reach disks and terminals, so they must be those of blocks.
 func (c *Client) Blocks(ctx context.Context) (*block.Listing, error) {
+	return c.list(ctx, "/v1/blocks")
+}
+
+// Pinned asks for the listing of the pin.
+func (c *Client) Pinned(ctx context.Context) (*block.Listing, error) { return c.list(ctx, "/v1/pin") }
+
+func (c *Client) list(ctx context.Context, path string) (*block.Listing, error) {
 	var l block.Listing
-	if err := c.ask(ctx, http.MethodGet, "/v1/blocks", nil, &l); err != nil {
+	if err := c.ask(ctx, http.MethodGet, path, nil, &l); err != nil {
 		return nil, err
 	}
 	for i := range l.Blocks {
 		e := &l.Blocks[i]
-		if checkName(e.Name) != nil || e.Meta != nil && e.Verdict == block.OK && !strings.EqualFold(e.Meta.ULID.String(), e.Name) || e.Bytes < 0 {
+		if checkName(e.Name) != nil || e.Meta == nil && e.Verdict == block.OK || e.Meta != nil && e.Verdict == block.OK && !strings.EqualFold(e.Meta.ULID.String(), e.Name) || e.Bytes < 0 {
 			return nil, fmt.Errorf("reading the source's listing: %.40q is no block", e.Name)
 		}
 		e.Verdict = block.Verdict(oneLine(string(e.Verdict)))
@@ -235,10 +242,21 @@ func (c *Client) ask(ctx context.Context, method, path string, in, out any) erro
 		out = &struct{}{}
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("reading the source's answer: %w", err)
+		return &UnansweredError{fmt.Errorf("reading the source's answer: %w", err)}
 	}
 	return nil
 }
+
+// UnansweredError says that a source on another host gave no answer: it, or the link, is not there now.
+type UnansweredError struct{ Err error }
+
+func (e *UnansweredError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *UnansweredError) Unwrap() error { return e.Err }
+
+// Unanswered says that a question may be asked again because nobody answered it.
+func Unanswered(err error) bool { return errors.As(err, new(*UnansweredError)) && passing(err) }
 
 // do sends a request; an answer that is none is an error.
 func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Response, error) {
@@ -255,7 +273,7 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking the source: %w", withoutAddress(err))
+		return nil, &UnansweredError{fmt.Errorf("asking the source: %w", withoutAddress(err))}
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil

@@ -127,6 +127,16 @@ func (l *Local) Close() error {
 // Blocks lists the data directory.
 func (l *Local) Blocks(context.Context) (*block.Listing, error) { return l.data.List() }
 
+// Pinned lists the pin; where there is none, nothing.
+func (l *Local) Pinned(context.Context) (*block.Listing, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pinned == nil {
+		return &block.Listing{}, nil
+	}
+	return l.pinned.List()
+}
+
 // Pin links the named blocks beside the data directory.
 func (l *Local) Pin(ctx context.Context, names []string) error {
 	for _, name := range names {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+	"github.com/slipway-dev/slipway/migration/block"
 )
 
 func TestPullBringsBlocksOverMutualTLS(t *testing.T) {
@@ -250,4 +253,70 @@ func TestPullRefusesASecondOne(t *testing.T) {
 	if _, err := Pull(t.Context(), PullOptions{Target: target}); err == nil || !strings.Contains(err.Error(), "another slipway") {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestMoveBringsWhatOnlyThePinHolds: a puller is killed, the source's retention deletes a block that it had pinned, and the next one
+// brings it all the same. What the server has compacted comes once.
+func TestMoveBringsWhatOnlyThePinHolds(t *testing.T) {
+	for _, way := range []string{"directory", "network"} {
+		t.Run(way, func(t *testing.T) {
+			dir, names := sourceDir(t)
+			first := openLocal(t, LocalOptions{Data: dir})
+			if err := first.Pin(t.Context(), names); err != nil {
+				t.Fatal(err)
+			}
+			check(first.Close())
+			if err := os.RemoveAll(filepath.Join(dir, names[2])); err != nil {
+				t.Fatal(err)
+			}
+			o := MoveOptions{From: dir, To: filepath.Join(t.TempDir(), "data"), Install: true, Pull: PullOptions{PieceBytes: testPiece}}
+			if way == "network" {
+				keys := credentials(t)
+				o.From, o.Credentials = serve(t, openLocal(t, LocalOptions{Data: dir}), keys), filepath.Join(keys, "target")
+			}
+			m, err := Move(t.Context(), o)
+			if err != nil || len(m.Installed) != 3 {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			for i := range m.Pull.Blocks {
+				m.Pull.Blocks[i].Folder = filepath.Join(o.To, names[i])
+			}
+			sameBlocks(t, m.Pull, names)
+			if _, err := os.Lstat(filepath.Join(dir, pinFolder)); !os.IsNotExist(err) {
+				t.Errorf("the pin is left: %v", err)
+			}
+		})
+	}
+}
+
+func TestListLeavesPinnedBlocksThatWereCompacted(t *testing.T) {
+	entry := func(name byte, sources ...byte) block.Entry {
+		id := func(n byte) (u ulid.ULID) { u[15] = n; return u }
+		m := &block.Meta{ULID: id(name), Version: 1}
+		for _, n := range sources {
+			m.Compaction.Sources = append(m.Compaction.Sources, id(n))
+		}
+		return block.Entry{Name: m.ULID.String(), Meta: m, Verdict: block.OK}
+	}
+	both, gone, bad := entry(9, 1, 2), entry(3, 3), entry(4, 4)
+	bad.Verdict = block.Damaged
+	s := &listed{blocks: []block.Entry{both, entry(5, 5)}, pinned: []block.Entry{entry(1, 1), entry(2, 2), gone, bad, entry(5, 5)}}
+	got, err := List(t.Context(), s)
+	if diff := cmp.Diff([]block.Entry{both, entry(5, 5), gone}, got.Blocks); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+}
+
+// listed is a source that only lists.
+type listed struct {
+	Source
+	blocks, pinned []block.Entry
+}
+
+func (l *listed) Blocks(context.Context) (*block.Listing, error) {
+	return &block.Listing{Blocks: l.blocks}, nil
+}
+
+func (l *listed) Pinned(context.Context) (*block.Listing, error) {
+	return &block.Listing{Blocks: l.pinned}, nil
 }

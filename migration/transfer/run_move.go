@@ -164,7 +164,7 @@ func openFolder(ctx context.Context, o MoveOptions) (Source, func(), error) {
 // plan looks at both sides. Without an installation the rules about the running server do not matter yet.
 func plan(ctx context.Context, o MoveOptions, source Source, observer TargetServer) (*Plan, error) {
 	w := World{Lost: o.Lost, Overrides: o.Overrides}
-	list, err := source.Blocks(ctx)
+	list, err := List(ctx, source)
 	if err != nil {
 		return nil, fmt.Errorf("listing the source: %w", err)
 	}

@@ -50,6 +50,7 @@ func NewServer(o ServerOptions) *Server {
 	}
 	s := &Server{o: o, readers: make(chan struct{}, maxReaders), mux: http.NewServeMux(), asked: time.Now()}
 	s.mux.HandleFunc("GET /v1/blocks", s.answer(s.blocks))
+	s.mux.HandleFunc("GET /v1/pin", s.answer(s.pinned))
 	s.mux.HandleFunc("PUT /v1/pin", s.pin)
 	s.mux.HandleFunc("DELETE /v1/pin", s.answer(s.unpin))
 	s.mux.HandleFunc("GET /v1/blocks/{block}/files", s.answer(s.files))
@@ -143,6 +144,8 @@ func asRefusal(err error) *RefusedError {
 }
 
 func (s *Server) blocks(r *http.Request) (any, error) { return s.o.Source.Blocks(r.Context()) }
+
+func (s *Server) pinned(r *http.Request) (any, error) { return s.o.Source.Pinned(r.Context()) }
 
 func (s *Server) unpin(r *http.Request) (any, error) {
 	return struct{}{}, s.o.Source.Unpin(r.Context())

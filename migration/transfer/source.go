@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/slipway-dev/slipway/migration/block"
 )
 
@@ -16,6 +18,8 @@ const MaxRange = 64 << 20
 type Source interface {
 	// Blocks lists what the data directory holds.
 	Blocks(ctx context.Context) (*block.Listing, error)
+	// Pinned lists what is pinned, whoever pinned it.
+	Pinned(ctx context.Context) (*block.Listing, error)
 	// Pin makes the named blocks stay until Unpin, whatever the server does with them, beside those that are pinned already.
 	Pin(ctx context.Context, names []string) error
 	// Unpin lets go of all blocks.
@@ -28,6 +32,39 @@ type Source interface {
 	Scrub(ctx context.Context, name string, pieceBytes int64) (*block.Report, error)
 	// Status says how it goes on the source's side.
 	Status(ctx context.Context) (*SourceStatus, error)
+}
+
+// List lists what a source has to give: the blocks of its data directory, and those that its server has deleted since and that only
+// a pin holds: one that an earlier run made. Pinned blocks that the server has compacted into others are not among them.
+func List(ctx context.Context, s Source) (*block.Listing, error) {
+	list, err := s.Blocks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pinned, err := s.Pinned(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing what is pinned: %w", err)
+	}
+	there := list.Blocks
+	for _, e := range pinned.Blocks {
+		if e.Verdict == block.OK && !held(&e, there) {
+			list.Blocks = append(list.Blocks, e)
+		}
+	}
+	return list, nil
+}
+
+// held says that one of some blocks is a block, or was made of all that it was made of.
+func held(e *block.Entry, others []block.Entry) bool {
+	return slices.ContainsFunc(others, func(o block.Entry) bool {
+		if o.Name == e.Name {
+			return true
+		}
+		if o.Verdict != block.OK || len(e.Meta.Compaction.Sources) == 0 {
+			return false
+		}
+		return !slices.ContainsFunc(e.Meta.Compaction.Sources, func(id ulid.ULID) bool { return !slices.Contains(o.Meta.Compaction.Sources, id) })
+	})
 }
 
 // Range is a part of a file of a block.

@@ -1,0 +1,79 @@
+package course
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+)
+
+// Validate says what is wrong with a migration inside a cluster beside what its schema says: each finding has the path of a field. The
+// command line and the controller share it; what a plan of the target needs is told by migration/target, Validate.
+func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
+	spec := &m.Spec
+	add := func(bad bool, where, format string, args ...any) {
+		if bad {
+			found = append(found, Finding{Where: where, Says: fmt.Sprintf(format, args...)})
+		}
+	}
+	add(spec.Tools.Image == "", "spec.tools.image", "it is missing; slipway image build makes it")
+	add(spec.Target.Prometheus != nil, "spec.target.prometheus", "the operator moves into a StatefulSet of its own alone; for a Prometheus of Prometheus Operator, "+
+		"take slipway prometheus target manifests and slipway prometheus migrate")
+	add(spec.Seed != "" && spec.Seed != v1alpha1.SeedNetwork, "spec.seed", "%s is not known to the operator, which brings every block over the network; slipway prometheus migrate --seed finds those that are there", spec.Seed)
+	validateSource(&spec.Source, add)
+	if w := spec.Cutover.Window; w != nil {
+		_, _, err := Window(w, time.Unix(0, 0))
+		add(err != nil, "spec.cutover.window", "%v", err)
+		add(err == nil && w.From == w.To, "spec.cutover.window", "from and to are both %s: leave the window out for any time", w.From)
+	}
+	for i, g := range spec.Cutover.Grafana {
+		add(!isAddress(g.URL), fmt.Sprintf("spec.cutover.grafana[%d].url", i), "%q is no address like http://grafana:3000 (a password has no place in it)", shown(g.URL))
+	}
+	if t := spec.Transfer.MaxBytesPerSecond; t != nil {
+		add(t.Sign() <= 0, "spec.transfer.maxBytesPerSecond", "%s would bring nothing; leave it out for no ceiling", t)
+	}
+	if s := spec.Target.StatefulSet; s != nil {
+		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.statefulSet.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
+		add(s.Storage.Size != nil && s.Storage.Size.Sign() <= 0, "spec.target.statefulSet.storage.size", "%s is no size", s.Storage.Size)
+	}
+	for i, name := range slices.Concat(spec.Coverage.Except, spec.Overrides) {
+		add(strings.ContainsAny(name, ",\"\n"), "spec.coverage.except, spec.overrides", "name %d, %q, has a comma, a quotation mark or a line end", i+1, name)
+	}
+	return found
+}
+
+func validateSource(s *v1alpha1.Source, add func(bad bool, where, format string, args ...any)) {
+	add(!isAddress(s.URL), "spec.source.url", "%q is no address like http://monitor:9090 (a password has no place in it)", shown(s.URL))
+	add(s.Config == nil, "spec.source.config", "it is missing: a server tells its configuration with every secret masked; name a ConfigMap or Secret with a copy of its folder")
+	if a := s.Host.Address; a != "" {
+		_, err := netip.ParseAddr(a)
+		add(err != nil, "spec.source.host.address", "%q is no IP address; the users' Service leads to it until the cutover", a)
+	}
+	if a := s.Agent; a != nil {
+		_, port, err := net.SplitHostPort(a.Address)
+		add(err != nil || port == "", "spec.source.agent.address", "%q is not host:port", a.Address)
+		return
+	}
+	add(s.Host.SSHKeySecretName == "", "spec.source.host.sshKeySecretName", "it is missing; without an agent one is put on the host over SSH")
+	add(s.Host.Address == "", "spec.source.host.address", "it is missing; SSH goes there")
+	add(s.Host.KnownHostKey == "", "spec.source.host.knownHostKey", "it is missing; nobody is there to say yes to an unknown host: ssh-keyscan shows it")
+}
+
+// isAddress takes http and https without a password.
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// shown leaves out what may be a password.
+func shown(text string) string {
+	if i := strings.LastIndex(text, "@"); i >= 0 {
+		return "…" + text[i:]
+	}
+	return text
+}

@@ -1,0 +1,56 @@
+package course
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+)
+
+func TestValidate(t *testing.T) {
+	good := func() *v1alpha1.PrometheusMigration {
+		return &v1alpha1.PrometheusMigration{Spec: v1alpha1.PrometheusMigrationSpec{
+			Source: v1alpha1.Source{URL: "http://monitor:9090", Config: &v1alpha1.SourceConfig{ConfigMapName: "old"}, Agent: &v1alpha1.Agent{Address: "monitor:9797", CredentialsSecretName: "x"}},
+			Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "p", Image: "prom/prometheus:v3.16.0"}}, Tools: v1alpha1.Tools{Image: "slipway:1"}}}
+	}
+	if found := Validate(good()); len(found) > 0 {
+		t.Fatalf("a good one: %v", found)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*v1alpha1.PrometheusMigrationSpec)
+		where  string
+		says   string
+	}{
+		{"no image of tools", func(s *v1alpha1.PrometheusMigrationSpec) { s.Tools.Image = "" }, "spec.tools.image", "missing"},
+		{"no configuration", func(s *v1alpha1.PrometheusMigrationSpec) { s.Source.Config = nil }, "spec.source.config", "masked"},
+		{"a password is not repeated", func(s *v1alpha1.PrometheusMigrationSpec) { s.Source.URL = "http://u:hunter2@monitor" }, "spec.source.url", "…@monitor"},
+		{"no host and no agent", func(s *v1alpha1.PrometheusMigrationSpec) { s.Source.Agent = nil }, "spec.source.host.sshKeySecretName", "missing"},
+		{"an agent without a port", func(s *v1alpha1.PrometheusMigrationSpec) { s.Source.Agent.Address = "monitor" }, "spec.source.agent.address", "host:port"},
+		{"a host by name", func(s *v1alpha1.PrometheusMigrationSpec) { s.Source.Host.Address = "monitor" }, "spec.source.host.address", "no IP address"},
+		{"a window of no length", func(s *v1alpha1.PrometheusMigrationSpec) {
+			s.Cutover.Window = &v1alpha1.Window{From: "02:00", To: "02:00"}
+		}, "spec.cutover.window", "both 02:00"},
+		{"a ceiling of nothing", func(s *v1alpha1.PrometheusMigrationSpec) {
+			s.Transfer.MaxBytesPerSecond = ptr.To(resource.MustParse("0"))
+		}, "spec.transfer.maxBytesPerSecond", "nothing"},
+		{"a shim of one's own", func(s *v1alpha1.PrometheusMigrationSpec) { s.Target.StatefulSet.Shim.Image = "x" }, "spec.target.statefulSet.shim", "by itself"},
+		{"a Prometheus of Prometheus Operator", func(s *v1alpha1.PrometheusMigrationSpec) {
+			s.Target = v1alpha1.Target{Prometheus: &v1alpha1.PrometheusTarget{Name: "k8s"}}
+		}, "spec.target.prometheus", "slipway prometheus migrate"},
+		{"a seeded volume", func(s *v1alpha1.PrometheusMigrationSpec) { s.Seed = v1alpha1.SeedExisting }, "spec.seed", "--seed"},
+		{"a list in an override", func(s *v1alpha1.PrometheusMigrationSpec) { s.Overrides = []string{"a,b"} }, "spec.coverage.except, spec.overrides", "comma"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := good()
+			c.change(&m.Spec)
+			found := Validate(m)
+			if len(found) == 0 || found[0].Where != c.where || !strings.Contains(found[0].String(), c.says) || strings.Contains(found[0].String(), "hunter2") {
+				t.Errorf("%v, want %s: … %s", found, c.where, c.says)
+			}
+		})
+	}
+}

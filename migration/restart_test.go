@@ -1,0 +1,78 @@
+//go:build plane
+
+package migration_test
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+)
+
+var errDead = errors.New("this operator is dead")
+
+// life ends at a point: from then on the operator reaches nothing.
+type life struct {
+	point string
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (l *life) crash(point string) {
+	if point == l.point {
+		l.once.Do(func() { close(l.ended) })
+	}
+}
+
+func (l *life) dead() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+type mortal struct {
+	http.RoundTripper
+	life *life
+}
+
+// RoundTrip does not work for the dead.
+func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
+	if m.life.dead() {
+		return nil, errDead
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
+
+// TestAKilledOperatorRepeatsNothing kills it at each named point; another one goes on to the end.
+func TestAKilledOperatorRepeatsNothing(t *testing.T) {
+	for _, point := range []string{"migration.facts", "migration.recorded", "migration.MakeClaim", "migration.beforeServer", "migration.MakeTarget", "migration.MakeShim",
+		"migration.Run", "migration.Configure", "migration.Restart", "migration.RemoveShim"} {
+		t.Run("at "+point, func(t *testing.T) {
+			t.Parallel()
+			y := newYard(t)
+			y.life = &life{point: point, ended: make(chan struct{})}
+			y.migration(func(m *v1alpha1.PrometheusMigration) {
+				m.Spec.Gates = v1alpha1.Gates{Cutover: v1alpha1.GateAuto, Finalize: v1alpha1.GateAuto}
+				m.Spec.Approved = []v1alpha1.Approval{v1alpha1.ApprovalSourceAlertingOff, v1alpha1.ApprovalSourceRemoteWriteOff}
+			})
+			stop := y.operator()
+			<-y.life.ended
+			stop()
+			y.life = nil
+			y.operator()
+			y.reaches(v1alpha1.PhaseFinalized)
+			pods, servers := y.counts()
+			want := map[role]int{"rehearse": 1, "preflight": 1, "move": 1, "proof": 1, "cutover": 1, "finalize": 1}
+			if diff := cmp.Diff(want, pods); diff != "" || servers != 2 {
+				t.Errorf("the target had %d pods, want 2; pods of jobs (-want +got):\n%s", servers, diff)
+			}
+		})
+	}
+}
