@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,7 +69,7 @@ func judgeProbe(from, endpoint, out string, exit int) rule.Finding {
 		return found(rule.Fine, "", "%s reaches %s", from, endpoint)
 	case code == 7:
 		return found(rule.Warns, "if the new server is not there yet, this is as it should be; else see that its port is the right one", "%s meets nobody at %s: the connection is refused, or there is no route", from, endpoint)
-	case code == 35 || code == 52 || code == 56:
+	case slices.Contains([]int{35, 52, 56}, code): // TLS, nothing, a reset
 		return found(rule.Warns, "see that the scheme and the port are right", "%s reaches %s, and what answers speaks no HTTP (curl ended with %d)", from, endpoint, code)
 	case code == 6:
 		return found(rule.Refused, "give Grafana an address that its host knows", "%s does not know the name in %s", from, endpoint)

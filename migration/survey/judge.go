@@ -9,9 +9,10 @@ import (
 	"github.com/slipway-dev/slipway/migration/skew"
 )
 
-// Verdict and Finding are those of all checks.
 type (
+	// Verdict is that of all checks.
 	Verdict = rule.Verdict
+	// Finding is that of all checks.
 	Finding = rule.Finding
 )
 

@@ -211,7 +211,7 @@ func jobWays(text string) (map[string]jobWay, error) {
 			j.credentials = j.credentials || s[key] != nil
 		}
 		if section, ok := s["tls_config"].(map[string]any); ok {
-			j.tls = len(section) > 0 && !(len(section) == 1 && section["insecure_skip_verify"] == false)
+			j.tls = len(section) > 1 || len(section) == 1 && section["insecure_skip_verify"] != false
 		}
 		if proxy, ok := s["proxy_url"].(string); ok {
 			j.proxy = proxy

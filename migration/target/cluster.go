@@ -73,7 +73,11 @@ func CheckCluster(w Wanted, c Cluster) []Finding {
 }
 
 func boundTo(claim *corev1.PersistentVolumeClaim, volume string) bool {
-	return claim != nil && claim.Spec.VolumeName == volume && claim.Status.Phase == corev1.ClaimBound
+	return isBound(claim) && claim.Spec.VolumeName == volume
+}
+
+func isBound(claim *corev1.PersistentVolumeClaim) bool {
+	return claim != nil && claim.Status.Phase == corev1.ClaimBound
 }
 
 // volume is the one that the claim names or has, nil where that is open.
@@ -110,15 +114,25 @@ func (w Wanted) claim(c Cluster) []Finding {
 	case want.StorageClassName != nil && has.StorageClassName != nil && *has.StorageClassName != *want.StorageClassName:
 		add(Refused, fmt.Sprintf("its class is %q, %q is wanted; the class of a claim cannot be changed", *has.StorageClassName, *want.StorageClassName), remove)
 	}
-	size, asked := has.Resources.Requests[corev1.ResourceStorage], want.Resources.Requests[corev1.ResourceStorage]
-	if real, ok := c.Claim.Status.Capacity[corev1.ResourceStorage]; ok {
+	return append(all, w.claimHolds(c.Claim, remove)...)
+}
+
+// claimHolds looks whether a claim that is there has the size and can be written.
+func (w Wanted) claimHolds(claim *corev1.PersistentVolumeClaim, remove string) []Finding {
+	var all []Finding
+	add := func(verdict Verdict, says, fix string) {
+		all = append(all, Finding{Rule: RuleClaim, Verdict: verdict, Where: "PersistentVolumeClaim " + w.Claim.Namespace + "/" + w.Claim.Name, Says: says, Fix: fix})
+	}
+	has := claim.Spec
+	size, asked := has.Resources.Requests[corev1.ResourceStorage], w.Claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	if real, ok := claim.Status.Capacity[corev1.ResourceStorage]; ok {
 		size = real
 	}
 	if size.Cmp(asked) < 0 {
 		add(Refused, fmt.Sprintf("it has %s, %s is wanted", size.String(), asked.String()),
 			fmt.Sprintf(`where its class allows it: kubectl patch pvc -n %s %s -p '{"spec":{"resources":{"requests":{"storage":%q}}}}'`, w.Claim.Namespace, w.Claim.Name, asked.String()))
 	}
-	if !slices.Contains(has.AccessModes, corev1.ReadWriteOnce) && !slices.Contains(has.AccessModes, corev1.ReadWriteOncePod) && !slices.Contains(has.AccessModes, corev1.ReadWriteMany) {
+	if len(has.AccessModes) == 1 && has.AccessModes[0] == corev1.ReadOnlyMany {
 		add(Refused, fmt.Sprintf("its access modes are %v: nothing can be written", has.AccessModes), remove)
 	}
 	return all
@@ -148,40 +162,47 @@ func (w Wanted) reserve(volume string) string {
 
 // class looks whether somebody makes the volume.
 func (w Wanted) class(c Cluster, volume *corev1.PersistentVolume) []Finding {
-	if c.Classes == nil || volume != nil || w.Claim.Spec.VolumeName != "" || boundTo(c.Claim, w.Claim.Spec.VolumeName) {
+	if c.Classes == nil || volume != nil || w.Claim.Spec.VolumeName != "" || isBound(c.Claim) {
 		return nil
 	}
-	var names, preset []string
-	for _, s := range c.Classes {
-		names = append(names, s.Name)
-		if s.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" {
-			preset = append(preset, s.Name)
-		}
-	}
-	finding := Finding{Rule: RuleClass, Verdict: Refused, Where: "PersistentVolumeClaim " + w.Claim.Namespace + "/" + w.Claim.Name, Fix: "say one that is there in className: " + strings.Join(names, ", ")}
-	if len(names) == 0 {
-		finding.Fix = "install a provisioner of volumes with its StorageClass, or make a PersistentVolume by hand and say its name in volumeName"
-	}
-	name := ""
-	switch {
-	case w.Claim.Spec.StorageClassName != nil:
-		name = *w.Claim.Spec.StorageClassName
-	case len(preset) == 0:
-		finding.Says = "no class was said, and the cluster has no default one: the claim would wait for ever"
-		return []Finding{finding}
-	default:
-		name = preset[0]
-	}
+	name, says := w.className(c.Classes)
 	i := slices.IndexFunc(c.Classes, func(s storagev1.StorageClass) bool { return s.Name == name })
-	if i < 0 && !slices.ContainsFunc(c.Volumes, func(v corev1.PersistentVolume) bool { return v.Spec.StorageClassName == name }) {
-		finding.Says = fmt.Sprintf("there is no StorageClass %s, and no volume of it: the claim would wait for ever", name)
-		return []Finding{finding}
+	if says == "" && i < 0 && !slices.ContainsFunc(c.Volumes, func(v corev1.PersistentVolume) bool { return v.Spec.StorageClassName == name }) {
+		says = fmt.Sprintf("there is no StorageClass %s, and no volume of it: the claim would wait for ever", name)
+	}
+	if says != "" {
+		return []Finding{{Rule: RuleClass, Verdict: Refused, Where: "PersistentVolumeClaim " + w.Claim.Namespace + "/" + w.Claim.Name, Says: says, Fix: choose(c.Classes)}}
 	}
 	if i >= 0 && c.Classes[i].ReclaimPolicy != nil && *c.Classes[i].ReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
 		return []Finding{{Rule: RuleClass, Verdict: Look, Where: "StorageClass " + name, Says: "it deletes a volume with its claim: so goes the history, once it is there",
 			Fix: `when the volume is there: kubectl patch pv NAME -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'`}}
 	}
 	return nil
+}
+
+// className is the class of the claim, or why it has none.
+func (w Wanted) className(classes []storagev1.StorageClass) (name, says string) {
+	if w.Claim.Spec.StorageClassName != nil {
+		return *w.Claim.Spec.StorageClassName, ""
+	}
+	i := slices.IndexFunc(classes, func(s storagev1.StorageClass) bool {
+		return s.Annotations["storageclass.kubernetes.io/is-default-class"] == "true"
+	})
+	if i < 0 {
+		return "", "no class was said, and the cluster has no default one: the claim would wait for ever"
+	}
+	return classes[i].Name, ""
+}
+
+func choose(classes []storagev1.StorageClass) string {
+	if len(classes) == 0 {
+		return "install a provisioner of volumes with its StorageClass, or make a PersistentVolume by hand and say its name in volumeName"
+	}
+	var names []string
+	for _, s := range classes {
+		names = append(names, s.Name)
+	}
+	return "say one that is there in className: " + strings.Join(names, ", ")
 }
 
 // wanted is what the own template will ask for.

@@ -55,6 +55,15 @@ func checkVolume(w Wanted, v *corev1.PersistentVolume) []Finding {
 	if v.Status.Phase == corev1.VolumeFailed {
 		add(RuleVolume, Refused, "it is Failed: "+v.Status.Message, "mend what its storage reports, or use another volume")
 	}
+	return slices.Concat(all, w.fits(v), keeping(v))
+}
+
+// fits looks whether the volume is one that the claim asks for.
+func (w Wanted) fits(v *corev1.PersistentVolume) []Finding {
+	var all []Finding
+	add := func(name string, verdict Verdict, says, fix string) {
+		all = append(all, Finding{Rule: name, Verdict: verdict, Where: "PersistentVolume " + v.Name, Says: says, Fix: fix})
+	}
 	if class := w.Claim.Spec.StorageClassName; class != nil && v.Spec.StorageClassName != *class {
 		add(RuleVolume, Refused, fmt.Sprintf("its class is %q, that of target.statefulSet.storage.className %q: the claim would wait for ever", v.Spec.StorageClassName, *class),
 			fmt.Sprintf("say className: %q", v.Spec.StorageClassName))
@@ -70,7 +79,7 @@ func checkVolume(w Wanted, v *corev1.PersistentVolume) []Finding {
 	if v.Spec.VolumeMode != nil && *v.Spec.VolumeMode == corev1.PersistentVolumeBlock {
 		add(RuleVolume, Refused, "it is a raw device (volumeMode Block), and a server needs a file system", "use one of volumeMode Filesystem")
 	}
-	return append(all, keeping(v)...)
+	return all
 }
 
 // keeping looks at whether the volume can hold data of Prometheus, and keeps it.

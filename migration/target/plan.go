@@ -67,9 +67,10 @@ type Change struct {
 	Why   string `json:"why"`
 }
 
-// Verdict and Finding are those of all checks.
 type (
+	// Verdict is that of all checks.
 	Verdict = rule.Verdict
+	// Finding is that of all checks.
 	Finding = rule.Finding
 )
 

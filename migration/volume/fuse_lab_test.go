@@ -36,6 +36,11 @@ type node struct {
 	f *faults
 }
 
+// WrapChild makes what is below a node as faulty as itself.
+func (n *node) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
+	return &node{LoopbackNode: fs.LoopbackNode{RootData: n.RootData}, f: n.f}
+}
+
 func (n *node) real(name string) string {
 	return filepath.Join(n.RootData.Path, n.Path(n.Root()), name)
 }
@@ -116,10 +121,7 @@ func mountBad(t *testing.T, f *faults) string {
 		t.Fatal(err)
 	}
 	root.Dev = uint64(st.Dev)
-	root.NewNode = func(r *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &node{LoopbackNode: fs.LoopbackNode{RootData: r}, f: f}
-	}
-	root.RootNode = root.NewNode(root, nil, "", &st)
+	root.RootNode = &node{LoopbackNode: fs.LoopbackNode{RootData: root}, f: f}
 	dir := t.TempDir()
 	server, err := fs.Mount(dir, root.RootNode, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "filer:/export", Name: "nfs"}})
 	if err != nil {
@@ -146,7 +148,7 @@ func TestAFileSystemThatMisbehavesIsRefused(t *testing.T) {
 		{"a rename that only says that it was done", &faults{lyingRename: true}, RuleRenameIsAtomic, Refused, "no such file"},
 		{"a sync that fails", &faults{sync: true}, RuleSyncReachesDisk, Refused, "SyncFile: sync: input/output error"},
 		{"a sync that fails leaves the speed unknown", &faults{sync: true}, RuleSyncLatency, Unknown, "syncs of small writes: input/output error"},
-		{"a sync that takes long", &faults{syncTakes: 110 * time.Millisecond}, RuleSyncLatency, Warns, "syncs of 32 KiB: p50 11"},
+		{"a sync that takes long", &faults{syncTakes: 110 * time.Millisecond}, RuleSyncLatency, Warns, "10 syncs of 32 KiB: p50 "},
 		{"a deleted file that stays", &faults{silly: true}, RuleDeletableByServer, Refused, "stays behind while the file is open"},
 	}
 	for _, c := range cases {

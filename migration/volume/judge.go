@@ -8,9 +8,10 @@ import (
 	"github.com/slipway-dev/slipway/migration/rule"
 )
 
-// Verdict and Finding are those of all checks.
 type (
+	// Verdict is that of all checks.
 	Verdict = rule.Verdict
+	// Finding is that of all checks.
 	Finding = rule.Finding
 )
 

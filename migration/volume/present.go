@@ -74,7 +74,7 @@ func present(dir string, seeded bool) (bytes int64) {
 		return 0
 	}
 	for _, e := range entries {
-		if e.Name() != stagingFolder && !(seeded && blockName.MatchString(e.Name())) {
+		if e.Name() != stagingFolder && (!seeded || !blockName.MatchString(e.Name())) {
 			continue
 		}
 		_ = filepath.WalkDir(filepath.Join(dir, e.Name()), func(_ string, d fs.DirEntry, err error) error {

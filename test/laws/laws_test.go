@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 	"lab":               {"durable"},
 	"migration":         {"api", "kube"},
 	"migration/controller": {"api", "certs", "kube", "migration/config", "migration/course", "migration/endpoint", "migration/server", "migration/skew",
-		"migration/survey", "migration/target", "migration/transfer", "migration/volume", "migration/workload"},
+		"migration/survey", "migration/target", "migration/transfer", "migration/volume", "migration/rehearsal", "migration/workload"},
 	"migration/course":    {"api"},
 	"migration/agent":     {"migration/transfer", "ssh"},
 	"migration/block":     {},

@@ -19,10 +19,10 @@ import (
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	"github.com/slipway-dev/slipway/migration/course"
+	"github.com/slipway-dev/slipway/migration/rehearsal"
 	"github.com/slipway-dev/slipway/migration/survey"
 	"github.com/slipway-dev/slipway/migration/target"
 	"github.com/slipway-dev/slipway/migration/transfer"
-	"github.com/slipway-dev/slipway/migration/volume"
 	"github.com/slipway-dev/slipway/migration/workload"
 )
 
@@ -178,7 +178,7 @@ func overrides(names []string) (o workload.Overrides) {
 		move = append(move, r.Name)
 	}
 	for _, name := range names {
-		if slices.Contains(volume.Rules(), name) {
+		if slices.Contains(rehearsal.Rules(), name) {
 			o.Rehearse = append(o.Rehearse, name)
 		}
 		if slices.Contains(survey.Overridable(), name) {
