@@ -184,7 +184,7 @@ func fits(binary, machine string) error {
 	if err != nil {
 		return fmt.Errorf("reading the agent's program %s: %w", binary, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	for name, m := range map[string]elf.Machine{"x86_64": elf.EM_X86_64, "aarch64": elf.EM_AARCH64} {
 		if machine == name && f.Machine != m {
 			return fmt.Errorf("the host is %s and %s is for %s: name one that is built for it with --agent-binary", machine, binary, f.Machine)

@@ -143,10 +143,9 @@ func (r *Progress) count(w *World, d *Decision, p *transfer.Progress) {
 		travel = d.Steps[0].Blocks
 	}
 	there := w.there()
-	left := append(slices.Clone(w.Lost), w.State.Expired...)
 	for i := range w.State.Frozen {
 		e := &w.State.Frozen[i]
-		if slices.Contains(left, e.Name) || w.State.End > 0 && e.Meta.MinTime >= w.State.End {
+		if !w.counts(e) {
 			continue
 		}
 		r.Blocks.Total++
@@ -169,6 +168,12 @@ func (r *Progress) count(w *World, d *Decision, p *transfer.Progress) {
 		r.Transfer.take(p)
 	}
 	r.Blocks.Verified = r.Blocks.Staged
+}
+
+// counts says that a block is to go over.
+func (w *World) counts(e *block.Entry) bool {
+	left := slices.Contains(w.Lost, e.Name) || slices.Contains(w.State.Expired, e.Name)
+	return !left && (w.State.End == 0 || e.Meta.MinTime < w.State.End)
 }
 
 // take adds a pull that is under way.
