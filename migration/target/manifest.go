@@ -147,6 +147,9 @@ func (p *Plan) Endpoint() (endpoint.Shape, netip.AddrPort, error) {
 	return shape, netip.AddrPortFrom(address, uint16(sourcePort(m.Spec.Source))), nil
 }
 
+// Port is where the new server listens.
+func (p *Plan) Port() uint16 { return uint16(p.port) }
+
 func (p *Plan) values() (*values, error) {
 	m := p.o.Migration
 	spec := m.Spec.Target.StatefulSet

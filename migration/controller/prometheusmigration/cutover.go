@@ -39,8 +39,7 @@ func (r *Reconciler) writeCutover(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	port, _ := p.Ready()
-	text, err := yaml.Marshal(cutoverSpec(s.migration, s.source, p.Config.Name(), port))
+	text, err := yaml.Marshal(cutoverSpec(s.migration, s.source, p.Config.Name(), p.Port()))
 	if err != nil {
 		return fmt.Errorf("writing the cutover's file: %w", err)
 	}

@@ -130,12 +130,11 @@ func (s *scope) owner() *metav1.OwnerReference {
 func (s *scope) workload(set *appsv1.StatefulSet, p *target.Plan, applied bool) (*workload.Workload, error) {
 	m := s.migration
 	spec := m.Spec
-	port, _ := p.Ready()
 	o := workload.Options{
 		Name: m.Name, Namespace: m.Namespace, Owner: s.owner(), Image: spec.Tools.Image, PullPolicy: corev1.PullPolicy(spec.Tools.ImagePullPolicy),
 		PullSecrets: set.Spec.Template.Spec.ImagePullSecrets, Security: set.Spec.Template.Spec.SecurityContext, Tolerations: set.Spec.Template.Spec.Tolerations,
 		Volume:    workload.Volume{ClaimName: set.Name + "-data"},
-		TargetURL: "http://" + net.JoinHostPort(fmt.Sprintf("%s-pod.%s.svc", set.Name, m.Namespace), strconv.Itoa(int(port))),
+		TargetURL: "http://" + net.JoinHostPort(fmt.Sprintf("%s-pod.%s.svc", set.Name, m.Namespace), strconv.Itoa(int(p.Port()))),
 		Source:    workloadSource(m, s.source), ShimSecret: workload.SourceSecret(m.Name),
 		Rehearsal: workload.Rehearsal{NeedBytes: s.source.planned.Need.Bytes, LargestBlockBytes: s.source.planned.Need.LargestBlockBytes,
 			HeadBytes: s.source.planned.Need.HeadBytes, Version: p.Version.String(), Args: p.Args},
