@@ -12,7 +12,7 @@ func Program(file string) (architecture string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("looking at %s: it is no program of Linux: %w", file, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
 			return "", fmt.Errorf("looking at %s: it is not static, and would not start in an image without a distribution; build it with CGO_ENABLED=0", file)
