@@ -396,7 +396,7 @@ func scripts() map[role]script {
 	return map[role]script{
 		"rehearse":  report(object{"verdict": "Fine", "says": "nothing stands in the way", "findings": []any{}}),
 		"preflight": report(object{"verdict": "Fine", "findings": []any{}}),
-		"proof":     report(object{"verdict": "Proved", "summary": "200 pairs, bit by bit"}),
+		"proof":     report(object{"verdict": "proved", "summary": "200 pairs, bit by bit"}),
 		"finalize":  report(object{"state": "Done", "steps": []any{}, "switchOff": []any{object{"what": "prometheus on monitor", "how": "systemctl disable"}}, "done": true}),
 		"undo":      report(object{"phase": "Pin", "done": true}),
 		"move":      moves, "cutover": cutsOver, "rollback": rollsBack,
@@ -423,7 +423,7 @@ func moves(y *yard, pod *corev1.Pod, tick int) ([]any, *int32) {
 		return []any{progress("Verify", object{"waits": []string{"the history is there: take remote_read out"}})}, nil
 	}
 	return ends(0, progress("Done", object{"done": true, "end": time.Now().UTC(),
-		"proof": object{"verdict": "Proved", "summary": "all is there", "seed": 7, "at": time.Now().UTC()}}))
+		"proof": object{"verdict": "proved", "summary": "all is there", "seed": 7, "at": time.Now().UTC()}}))
 }
 
 func steps(step string, more object) object {

@@ -50,14 +50,14 @@ func moving(phase string) *World {
 func proved1() *World {
 	w := moving("Verify")
 	w.Target.Stage = StageVerify
-	w.Jobs[RoleMove] = done(Line{Phase: "Done", Done: true, Proof: &Proof{Verdict: "Proved", Summary: "all is there", At: ago(time.Hour)}})
+	w.Jobs[RoleMove] = done(Line{Phase: "Done", Done: true, Proof: &Proof{Verdict: "proved", Summary: "all is there", At: ago(time.Hour)}})
 	return w
 }
 
 func proved2() *World {
 	w := proved1()
 	w.Target.Pod.Started = ago(30 * time.Minute)
-	w.Jobs[RoleProof] = done(Line{Verdict: "Proved", Summary: "all is there still"})
+	w.Jobs[RoleProof] = done(Line{Verdict: "proved", Summary: "all is there still"})
 	return w
 }
 

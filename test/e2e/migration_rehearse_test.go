@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -22,6 +23,13 @@ import (
 	"github.com/slipway-dev/slipway/migration/volume"
 	"github.com/slipway-dev/slipway/migration/workload"
 )
+
+// TestRehearseInsideCluster rehearses on a real volume of a cluster, beside a server that somebody starts by hand.
+func TestRehearseInsideCluster(t *testing.T) {
+	h := newHouse(t, "e2e-rehearse", 16<<20, targetImages(t))
+	h.prepare("rehearse-data")
+	h.permissionDenied()
+}
 
 // byHandName is of the volume, the claim and the pod that somebody made without us.
 const byHandName = "by-hand"
