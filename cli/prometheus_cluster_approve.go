@@ -171,10 +171,10 @@ func approveFinalize(m *v1alpha1.PrometheusMigration, _ []string) (string, error
 }
 
 func goBack(m *v1alpha1.PrometheusMigration, _ []string) (string, error) {
-	switch {
-	case m.Status.Phase == v1alpha1.PhaseFinalized:
+	switch m.Status.Phase {
+	case v1alpha1.PhaseFinalized:
 		return "", errors.New("it is final: there is no rollback after Finalized. To go back, move the other way")
-	case m.Status.Phase == v1alpha1.PhaseRolledBack:
+	case v1alpha1.PhaseRolledBack:
 		return "it is rolled back already", nil
 	}
 	m.Spec.Goal = v1alpha1.GoalRolledBack

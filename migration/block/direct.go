@@ -45,20 +45,8 @@ func (p *past) read(through *os.File, buf []byte, off int64) int {
 	if p.never || off%sector != 0 || int64(cap(buf)) < sectorsUp(int64(len(buf))) {
 		return 0
 	}
-	hot, err := cached(through, off, len(buf))
-	if err != nil {
-		p.never = true
+	if !p.open(through, off, len(buf)) {
 		return 0
-	}
-	if hot {
-		return 0
-	}
-	if p.file == nil {
-		// The same file whatever has its name by now.
-		if p.file, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", through.Fd()), os.O_RDONLY|unix.O_DIRECT, 0); err != nil {
-			p.file, p.never = nil, true
-			return 0
-		}
 	}
 	room := buf[:sectorsUp(int64(len(buf)))]
 	done := 0
@@ -74,6 +62,26 @@ func (p *past) read(through *os.File, buf []byte, off int64) int {
 		done += n
 	}
 	return min(done, len(buf))
+}
+
+// open opens the file past the cache, when it is worth it: what the cache has is read from there.
+func (p *past) open(through *os.File, off int64, n int) bool {
+	hot, err := cached(through, off, n)
+	if hot || err != nil {
+		p.never = err != nil
+		return false
+	}
+	if p.file != nil {
+		return true
+	}
+	// The same file whatever has its name by now.
+	file, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", through.Fd()), os.O_RDONLY|unix.O_DIRECT, 0)
+	if err != nil {
+		p.never = true
+		return false
+	}
+	p.file = file
+	return true
 }
 
 // cached says whether all of a range is in the page cache (Linux 6.5 and later).
