@@ -22,6 +22,8 @@ type Spec struct {
 	Alerting *Alerting `json:"alerting,omitempty"`
 	// RemoteWrite, if there, moves remote_write.
 	RemoteWrite *RemoteWrite `json:"remoteWrite,omitempty"`
+	// UsersService says that people ask a Service which somebody else leads to the target: there may be nothing else to do.
+	UsersService bool `json:"usersService,omitempty"`
 	// Window, if there, is when steps that people notice may begin.
 	Window *Window `json:"window,omitempty"`
 	// Overrides are names of rules that are switched off.
@@ -176,8 +178,8 @@ func (s *Spec) complete() error {
 	if s.Source.ReloadBy == ReloadDeclared {
 		problems = append(problems, errors.New("source.reloadBy Declared is for the target alone: the source's file is edited only with the approval of a person"))
 	}
-	if len(s.Grafana) == 0 && s.Alerting == nil && s.RemoteWrite == nil {
-		problems = append(problems, errors.New("there is nothing to do: give grafana, alerting or remoteWrite"))
+	if len(s.Grafana) == 0 && s.Alerting == nil && s.RemoteWrite == nil && !s.UsersService {
+		problems = append(problems, errors.New("there is nothing to do: give grafana, alerting or remoteWrite, or say usersService: true if people ask a Service that leads to the target"))
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	return errors.Join(problems...)

@@ -31,6 +31,13 @@ func TestReadSpecRefuses(t *testing.T) {
 	}
 }
 
+func TestReadSpecTakesAServiceOfUsersAlone(t *testing.T) {
+	s, err := ReadSpec([]byte("source: {url: http://a}\ntarget: {url: http://b}\nusersService: true\n"), "/d")
+	if err != nil || !s.UsersService {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestReadSpecCompletes(t *testing.T) {
 	s, err := ReadSpec([]byte("source: {url: http://a, configFile: a.yml}\ntarget: {url: http://b, configFile: /x/b.yml}\ngrafana: [{url: http://g, tokenFile: t}]\nalerting: {alertmanagers: [{url: http://m, caFile: ca}]}\n"), "/d")
 	if err != nil {

@@ -84,7 +84,7 @@ func cutoverSpec(m *v1alpha1.PrometheusMigration, s *source, configFile string, 
 			from["reloadBy"] = "HTTP"
 		}
 	}
-	spec := map[string]any{"source": from, "target": map[string]any{"url": pod, "reloadBy": "Declared"}}
+	spec := map[string]any{"source": from, "target": map[string]any{"url": pod, "reloadBy": "Declared"}, "usersService": true}
 	if alerting {
 		spec["alerting"] = map[string]any{}
 	}
