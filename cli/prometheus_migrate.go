@@ -32,6 +32,7 @@ type migrateOptions struct {
 	quiet, dryRun     bool
 	undo              bool
 	coverageAccepted  bool
+	reload            bool
 	sourceC, targetC  *server.Client
 }
 
@@ -93,6 +94,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.Var(&o.keepFree, "keep-free", "leave this much of the disk free, as in 10GiB")
 	f.DurationVar(&o.Pull.Patience, "patience", 10*time.Minute, "how long the source may be silent while blocks travel")
 	f.DurationVar(&o.Every, "every", 5*time.Second, "how often to look while something is waited for")
+	f.BoolVar(&o.reload, "reload-target", false, "somebody else writes the new server's configuration: have it read that again while remote_read has to go (needs --web.enable-lifecycle there)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done now, and what is waited for")
 	f.BoolVar(&o.undo, "undo", false, "take back what the migration brought to the new server, and let go of the old one's blocks")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
@@ -334,8 +336,14 @@ func (o *migrateOptions) bridge(ctx context.Context) (string, error) {
 	if len(seen.Config.RemoteRead) == 0 {
 		return "", nil
 	}
-	return fmt.Sprintf("the history is there: take remote_read (%s) out of the new server's configuration and reload it, so that it answers for itself when both are compared",
-		strings.Join(seen.Config.RemoteRead, ", ")), nil
+	from := strings.Join(seen.Config.RemoteRead, ", ")
+	if !o.reload {
+		return fmt.Sprintf("the history is there: take remote_read (%s) out of the new server's configuration and reload it, so that it answers for itself when both are compared", from), nil
+	}
+	if err := o.targetC.Reload(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Sprintf("the new server does not read its configuration again, in which remote_read (%s) has to go: %v", from, err), nil
+	}
+	return fmt.Sprintf("the history is there: the new server reads its configuration again and again, until remote_read (%s) is gone from it", from), nil
 }
 
 // late asks the old server how late a sample may come.

@@ -266,15 +266,11 @@ func (p *prometheus) vector(ctx context.Context, query string) ([]labels.Labels,
 
 // postReload asks for /-/reload.
 func (p *prometheus) postReload(ctx context.Context) error {
-	return p.Ask(ctx, http.MethodPost, "/-/reload", nil, nil, func(res *http.Response, body io.Reader) error {
-		switch res.StatusCode {
-		case http.StatusOK:
-			return nil
-		case http.StatusForbidden, http.StatusMethodNotAllowed:
-			return errors.New("it has no --web.enable-lifecycle: use reloadBy Signal or Manual")
-		}
-		return server.Refusal(res.StatusCode, body)
-	})
+	err := p.Reload(ctx)
+	if errors.Is(err, server.ErrNoLifecycle) {
+		return fmt.Errorf("%w: use reloadBy Signal or Manual", err)
+	}
+	return err
 }
 
 // sample is one line of the text format.

@@ -150,3 +150,19 @@ func Each[T any](visit func(T) error) func(*json.Decoder) error {
 		return expect(d, ']')
 	}
 }
+
+// ErrNoLifecycle says that a server takes no reloads over HTTP.
+var ErrNoLifecycle = errors.New("it has no --web.enable-lifecycle")
+
+// Reload has the server read its configuration again, by POST /-/reload. ErrNoLifecycle where that is not allowed.
+func (c *Client) Reload(ctx context.Context) error {
+	return c.Ask(ctx, http.MethodPost, "/-/reload", nil, nil, func(res *http.Response, body io.Reader) error {
+		switch res.StatusCode {
+		case http.StatusOK:
+			return nil
+		case http.StatusForbidden, http.StatusMethodNotAllowed:
+			return ErrNoLifecycle
+		}
+		return Refusal(res.StatusCode, body)
+	})
+}

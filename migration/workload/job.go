@@ -95,7 +95,7 @@ func (w *Workload) Move() (*batchv1.Job, error) {
 	}
 	x := w.o.Transfer
 	args := append([]string{"prometheus", "migrate"}, from...)
-	args = append(args, flag("source-server", w.o.Source.URL), flag("target", w.o.TargetURL), flag("target-data", DataDir), flag("state", MoveFolder), flag("progress", "json"))
+	args = append(args, flag("source-server", w.o.Source.URL), flag("target", w.o.TargetURL), flag("target-data", DataDir), flag("state", MoveFolder), flag("progress", "json"), "--reload-target")
 	args = slices.Concat(args, each("except", w.o.Except), each("override", w.o.Overrides.Move), each("lost", x.Lost), number("ceiling", x.CeilingBytes), number("latency-budget", x.LatencyPercent),
 		number("scrapes", int64(x.Scrapes)), number("samples", int64(x.Samples)))
 	if x.AcceptCoverage {

@@ -46,7 +46,7 @@ func TestArgumentsFollowTheOptions(t *testing.T) {
 		{"a preflight leaves defaults to the command", w.Preflight,
 			"prometheus preflight --source=http://monitor:9090 --target=http://prometheus-ecs-pod.monitoring.svc:9090 --output=json"},
 		{"a move over SSH leaves defaults to the command", w.Move, "prometheus migrate --source=ssh://root@[fd00::21]:22/data/prometheus --ssh-key=/etc/slipway/ssh/ssh-privatekey --host-key=ssh-ed25519 AAAA --source-server=http://monitor:9090 " +
-			"--target=http://prometheus-ecs-pod.monitoring.svc:9090 --target-data=/prometheus --state=/prometheus/slipway-move --progress=json --accept-coverage"},
+			"--target=http://prometheus-ecs-pod.monitoring.svc:9090 --target-data=/prometheus --state=/prometheus/slipway-move --progress=json --reload-target --accept-coverage"},
 		{"a proof without a seam compares a copy", func() (*batchv1.Job, error) { return w.Proof(time.Time{}) },
 			"prometheus proof --source=http://monitor:9090 --target=http://prometheus-ecs-pod.monitoring.svc:9090 --output=json --quiet"},
 		{"a cutover without approvals approves nothing", w.Cutover, "prometheus cutover --file=/etc/slipway/cutover/cutover.yaml --state=/prometheus/slipway-cutover --progress=json"},
