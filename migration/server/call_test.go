@@ -109,3 +109,33 @@ func FuzzCall(f *testing.F) {
 		}
 	})
 }
+
+func TestReload(t *testing.T) {
+	for name, test := range map[string]struct {
+		code int
+		want string
+	}{
+		"a server that reads it again":              {http.StatusOK, ""},
+		"one without lifecycle says so":             {http.StatusForbidden, ErrNoLifecycle.Error()},
+		"an older one without lifecycle":            {http.StatusMethodNotAllowed, ErrNoLifecycle.Error()},
+		"a file that cannot be read is an error":    {http.StatusInternalServerError, "failed to reload config"},
+		"one behind a proxy that lets none through": {http.StatusNotFound, "404"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodPost || r.URL.Path != "/-/reload" {
+					t.Errorf("%s %s", r.Method, r.URL.Path)
+				}
+				http.Error(w, "failed to reload config", test.code)
+			}))
+			defer web.Close()
+			c, err := New(Options{URL: web.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Reload(t.Context()); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v; want %q", err, test.want)
+			}
+		})
+	}
+}

@@ -64,7 +64,7 @@ type Agent struct {
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=261
 	Address string `json:"address,omitempty"`
-	// credentialsSecretName names a Secret with ca.pem, cert.pem and key.pem of a puller.
+	// credentialsSecretName names a Secret with ca.crt, tls.crt and tls.key: the folder target of slipway prometheus agent init.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
