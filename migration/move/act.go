@@ -89,6 +89,12 @@ func (m *mover) lower(s *Step) error {
 
 // stage brings blocks. A block that neither the source nor its pin has any more is forgotten if another one has its samples.
 func (m *mover) stage(ctx context.Context, w *World, names []string) error {
+	if m.state.Released { // what is pinned for this is let go of again
+		m.state.Released = false
+		if err := m.save("unreleased"); err != nil {
+			return err
+		}
+	}
 	pull := m.o.Pull
 	pull.Source, pull.Target, pull.Blocks = m.o.Source, m.o.TargetData, names
 	pull.Progress = func(p transfer.Progress) {

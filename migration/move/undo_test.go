@@ -127,7 +127,7 @@ func TestRunTakesAwayWhatTheTargetCannotLoad(t *testing.T) {
 	})
 	var away *transfer.InstallError
 	if point != "" || !errors.As(err, &away) || away.Block != name {
-		t.Fatalf("%v", err)
+		t.Fatalf("point %q, %v; want that %s was taken away", point, err, name)
 	}
 	if _, err := os.Lstat(filepath.Join(p.target.dir, name)); err == nil {
 		t.Error("it is still there")
