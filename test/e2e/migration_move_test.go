@@ -136,7 +136,7 @@ func (h *kindMove) migration() (*migration.PrometheusMigration, error) {
 func (h *kindMove) reach(what string, is func(*migration.PrometheusMigrationStatus) bool) {
 	h.t.Helper()
 	began := time.Now()
-	h.eventually(3*shortTime, what, func() error {
+	h.eventually(6*shortTime, what, func() error {
 		m, err := h.migration()
 		if err != nil {
 			return err
