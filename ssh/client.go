@@ -213,6 +213,15 @@ func (b *bounded) exceeded() bool {
 // Dial opens a connection from the host: network is tcp with host:port, or unix with the path of a socket. Its deadlines close it: the
 // protocol has none. The host may forbid this, which is *ForwardError.
 func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-c.ended: // what is asked for just then gets no answer ever (golang.org/x/crypto/ssh, mux)
+			cancel(net.ErrClosed)
+		case <-ctx.Done():
+		}
+	}()
 	conn, err := c.conn.DialContext(ctx, network, address)
 	var rejected *gossh.OpenChannelError
 	switch {
