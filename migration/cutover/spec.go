@@ -178,11 +178,16 @@ func (s *Spec) complete() error {
 	if s.Source.ReloadBy == ReloadDeclared {
 		problems = append(problems, errors.New("source.reloadBy Declared is for the target alone: the source's file is edited only with the approval of a person"))
 	}
-	if len(s.Grafana) == 0 && s.Alerting == nil && s.RemoteWrite == nil && !s.UsersService {
-		problems = append(problems, errors.New("there is nothing to do: give grafana, alerting or remoteWrite, or say usersService: true if people ask a Service that leads to the target"))
-	}
+	problems = append(problems, s.somethingToDo())
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	return errors.Join(problems...)
+}
+
+func (s *Spec) somethingToDo() error {
+	if len(s.Grafana) == 0 && s.Alerting == nil && s.RemoteWrite == nil && !s.UsersService {
+		return errors.New("there is nothing to do: give grafana, alerting or remoteWrite, or say usersService: true if people ask a Service that leads to the target")
+	}
+	return nil
 }
 
 func (s *Spec) checkOverrides() error {
