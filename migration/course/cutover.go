@@ -1,12 +1,12 @@
 package course
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+	"github.com/slipway-dev/slipway/migration/window"
 )
 
 // What a job of the cutover wants the target's configuration to become (migration/cutover, Wants): the controller writes it.
@@ -50,51 +50,16 @@ func mayCutOver(w *World, d *Decision) bool {
 	return true
 }
 
-// Window says whether a window is open, and else when it opens next. No window is always open. A time that a clock change leaves out
-// counts as the one that the clock shows instead.
-func Window(window *v1alpha1.Window, now time.Time) (open bool, next time.Time, err error) {
-	if window == nil {
+// Window says whether a window is open, and else when it opens next. No window is always open.
+func Window(w *v1alpha1.Window, now time.Time) (open bool, next time.Time, err error) {
+	if w == nil {
 		return true, now, nil
 	}
-	zone, err := time.LoadLocation(first(window.TimeZone, "UTC"))
-	if err != nil {
-		return false, now, fmt.Errorf("timeZone %q is not in the time zone database", window.TimeZone)
+	h, err := window.New(w.From, w.To, w.TimeZone)
+	if err != nil || h.Open(now) {
+		return err == nil, now, err
 	}
-	from, err := clock(window.From)
-	if err != nil {
-		return false, now, fmt.Errorf("from: %w", err)
-	}
-	to, err := clock(window.To)
-	if err != nil {
-		return false, now, fmt.Errorf("to: %w", err)
-	}
-	local := now.In(zone)
-	at := func(day, minutes int) time.Time {
-		return time.Date(local.Year(), local.Month(), local.Day()+day, 0, minutes, 0, 0, zone)
-	}
-	// The window of yesterday may still be open.
-	for day := -1; day <= 1; day++ {
-		begin, end := at(day, from), at(day, to)
-		if to <= from {
-			end = at(day+1, to)
-		}
-		switch {
-		case !local.Before(begin) && local.Before(end):
-			return true, now, nil
-		case local.Before(begin):
-			return false, begin, nil
-		}
-	}
-	return false, at(2, from), nil
-}
-
-// clock reads 02:30 as minutes of the day.
-func clock(text string) (int, error) {
-	t, err := time.Parse("15:04", text)
-	if err != nil {
-		return 0, fmt.Errorf("%q is no time of day such as 02:00", text)
-	}
-	return t.Hour()*60 + t.Minute(), nil
+	return false, h.Opens(now), nil
 }
 
 // isCutOver runs the cutover. The target's configuration follows what the job wants: alerts before the source falls silent, remote write
