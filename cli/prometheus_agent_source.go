@@ -24,6 +24,7 @@ func newPrometheusAgentSourceCommand() *cobra.Command {
 nothing is written into its blocks, and its page cache stays as it was. Blocks that are asked for are pinned by hard links in DIR/slipway-pin.
 Run it as the server's user, or as root.
 
+The program has the lowest priority on this host, for the CPU and for the disk.
 Reading is throttled: raised while nothing suffers, cut when the host's I/O pressure rises or the server's query (--server) is slower than when idle.
 With --listen unix:PATH no certificates are needed: only the user of the socket may enter, and SSH forwards it (ssh -L /tmp/old.sock:PATH host).`,
 		Example: `  slipway prometheus agent source /var/lib/prometheus --listen :9797 --credentials ./source --server http://127.0.0.1:9090
@@ -35,6 +36,11 @@ With --listen unix:PATH no certificates are needed: only the user of the socket 
 			o.Budget.Ceiling, o.Local.KeepFree = int64(o.ceiling), uint64(o.keepFree)
 			o.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			o.Ready = func(a net.Addr) { fmt.Fprintf(cmd.ErrOrStderr(), "%s is offered at %s\n", args[0], a) }
+			if !o.FullSpeed {
+				if err := transfer.Yield(); err != nil {
+					return err
+				}
+			}
 			return transfer.RunSource(cmd.Context(), o.SourceOptions)
 		},
 	}

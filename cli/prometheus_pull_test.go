@@ -95,7 +95,7 @@ func TestPrometheusPullFromAnAgent(t *testing.T) {
 	errs := &lines{found: make(chan string, 1), look: regexp.MustCompile(`is offered at (\S+)\n`)}
 	found, done := errs.found, make(chan int, 1)
 	go func() {
-		done <- Run(ctx, Options{Args: []string{"prometheus", "agent", "source", from, "--listen", "127.0.0.1:0", "--credentials", filepath.Join(keys, "source"), "--ceiling", "50MiB", "--keep-free", "1KiB"},
+		done <- Run(ctx, Options{Args: []string{"prometheus", "agent", "source", from, "--listen", "127.0.0.1:0", "--credentials", filepath.Join(keys, "source"), "--full-speed", "--ceiling", "50MiB", "--keep-free", "1KiB"},
 			In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: errs})
 	}()
 	address := <-found

@@ -65,7 +65,7 @@ func TestPrometheusRehearse(t *testing.T) {
 	asked := ""
 	grafana := sshtest.Start(t, sshtest.Options{HostKeys: []gossh.Signer{host.Signer}, Authorized: login.Authorized, Handle: func(_ context.Context, e sshtest.Exec) int {
 		var script bytes.Buffer
-		_, _ = script.ReadFrom(e.Stdin)
+		_, _ = script.ReadFrom(e.Stdin) // what was read of it is compared
 		asked = e.Line + ": " + script.String()
 		fmt.Fprintln(e.Stdout, "curl 28 000")
 		return 0

@@ -117,6 +117,11 @@ func source(ctx context.Context, args []string, errs io.Writer) error {
 	}
 	o.Log = slog.New(slog.NewTextHandler(errs, nil))
 	o.Ready = func(a net.Addr) { o.Log.Info("Source ready", "address", a.String(), "data", o.Local.Data) }
+	if !o.FullSpeed {
+		if err := transfer.Yield(); err != nil {
+			return err
+		}
+	}
 	return transfer.RunSource(ctx, o)
 }
 

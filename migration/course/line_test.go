@@ -1,10 +1,16 @@
 package course
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-dev/slipway/migration/cutover"
+	"github.com/slipway-dev/slipway/migration/move"
+	"github.com/slipway-dev/slipway/migration/proof"
 )
 
 func TestReadLog(t *testing.T) {
@@ -32,6 +38,57 @@ func TestReadLog(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.steps, line.Steps); diff != "" || line.Phase != c.phase {
 				t.Errorf("phase %q; %s", line.Phase, diff)
+			}
+		})
+	}
+}
+
+// TestReadsWhatJobsTell: the programs that tell and the controller that reads know each other by their words alone.
+func TestReadsWhatJobsTell(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name  string
+		tells any
+		want  Line
+	}{
+		{"a move", move.Progress{
+			Time: at, Phase: move.Install, Steps: []string{"install"}, Waits: []string{"head"}, Seam: &at, End: &at, Notes: []string{"note"},
+			Blocks:   move.BlockCounts{Total: 4, Staged: 3, Verified: 2, Installed: 1},
+			Transfer: move.TransferProgress{BytesDone: 1, BytesTotal: 2, BytesPerSecond: 3, ETASeconds: 4, LimitedBy: "Ceiling", Signals: []string{"DiskStats"}},
+			Proof:    &move.ProofProgress{Verdict: proof.Proved, Summary: "equal", Seed: 7, At: at}, Stop: &move.Stop{Rule: "rule", Text: "text"}, Done: true,
+		}, Line{
+			Time: at, Phase: "Install", Steps: Steps{"install"}, Waits: []string{"head"}, Seam: &at, End: &at, Notes: []string{"note"},
+			Blocks:   &Blocks{Total: 4, Staged: 3, Verified: 2, Installed: 1},
+			Transfer: &Transfer{BytesDone: 1, BytesTotal: 2, BytesPerSecond: 3, ETASeconds: 4, LimitedBy: "Ceiling", Signals: []string{"DiskStats"}},
+			Proof:    &Proof{Verdict: proved, Summary: "equal", Seed: 7, At: at}, Stop: &Stop{Rule: "rule", Text: "text"}, Done: true,
+		}},
+		{"a cutover", cutover.Progress{
+			Time: at, Step: "GrafanaURL", State: cutover.Begun, Steps: []cutover.StepProgress{{Step: "GrafanaURL", Subject: "main", Phase: cutover.Begun}},
+			Says: "changes", Waits: []string{"w"}, Wants: cutover.WantsRemoteWriteOn, NeedsApproval: "SourceAlertingOff", Diff: "-a",
+			Stop: &cutover.Stop{Rule: "rule", Text: "text"}, SwitchOff: []cutover.SwitchedOff{{What: "old", How: "stop"}}, Done: true,
+		}, Line{
+			Time: at, Step: "GrafanaURL", State: string(cutover.Begun), Steps: Steps{"GrafanaURL main: " + string(cutover.Begun)},
+			Says: "changes", Waits: []string{"w"}, Wants: wantsRemoteWrite, NeedsApproval: "SourceAlertingOff", Diff: "-a",
+			Stop: &Stop{Rule: "rule", Text: "text"}, SwitchOff: []Off{{What: "old", How: "stop"}}, Done: true,
+		}},
+		{"what a target is to be", cutover.Progress{Wants: cutover.WantsAlertingOn}, Line{Wants: wantsAlerting}},
+		{"what it is to be after a rollback", cutover.Progress{Wants: cutover.WantsOff}, Line{Wants: wantsOff}},
+		{"a proof", proof.Report{Verdict: proof.Proved, Summary: "equal"}, Line{Verdict: proved, Summary: "equal"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text, err := json.Marshal(c.tells)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line, rest := ReadLog(append(text, '\n'))
+			if line == nil || rest != "" {
+				t.Fatalf("%s was not read; rest %q", text, rest)
+			}
+			if len(line.Steps) == 0 { // none and no list are the same here
+				line.Steps = nil
+			}
+			if diff := cmp.Diff(c.want, *line); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

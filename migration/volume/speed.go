@@ -98,52 +98,63 @@ func openUncached(path string, flag int) (f *os.File, cached bool, err error) {
 	return f, true, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
-func (r *Report) reads(ctx context.Context, path string, size int64) error {
-	f, cached, err := openUncached(path, os.O_RDONLY)
+// uncached does something with a file that asks the disk, with memory for n bytes at once.
+func uncached(path string, flag, n int, do func(f *os.File, buffer []byte) error) (cached bool, err error) {
+	f, cached, err := openUncached(path, flag)
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer func() { _ = f.Close() }()
-	r.ThroughCache = cached
-	chunk, free, err := aligned(chunkSize)
+	defer func() { _ = f.Close() }() // who writes syncs
+	buffer, free, err := aligned(n)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer free()
+	return cached, do(f, buffer)
+}
+
+// inARow reads or writes chunk after chunk, in time, and ends with end; it returns bytes per second, the end included.
+func inARow(ctx context.Context, size int64, do func(at int64) (int, error), end func() error) (int64, error) {
 	start, done := time.Now(), int64(0)
 	for done < size && time.Since(start) < phaseTime {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
-		n, err := f.ReadAt(chunk, done)
+		n, err := do(done)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		done += int64(n)
 	}
-	r.SequentialReadBytesPerSecond = rate(done, time.Since(start))
-	return nil
+	if err := end(); err != nil {
+		return 0, err
+	}
+	return rate(done, time.Since(start)), nil
+}
+
+// atRandom reads or writes pages anywhere; it returns how long one took, and how many a second.
+func atRandom(ctx context.Context, size int64, count int, do func(at int64) (int, error)) (Latency, int64, error) {
+	start := time.Now()
+	l, err := sample(ctx, count, func(int) error {
+		_, err := do(anywhere(size))
+		return err
+	})
+	return l, rate(int64(l.Count), time.Since(start)), err
+}
+
+func (r *Report) reads(ctx context.Context, path string, size int64) (err error) {
+	r.ThroughCache, err = uncached(path, os.O_RDONLY, chunkSize, func(f *os.File, chunk []byte) (err error) {
+		r.SequentialReadBytesPerSecond, err = inARow(ctx, size, func(at int64) (int, error) { return f.ReadAt(chunk, at) }, func() error { return nil })
+		return err
+	})
+	return err
 }
 
 func (r *Report) randomReads(ctx context.Context, path string, size int64, count int) error {
-	f, _, err := openUncached(path, os.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	page, free, err := aligned(readSize)
-	if err != nil {
-		return err
-	}
-	defer free()
-	start := time.Now()
-	r.RandomRead, err = sample(ctx, count, func(int) error {
-		_, err := f.ReadAt(page, anywhere(size))
+	_, err := uncached(path, os.O_RDONLY, readSize, func(f *os.File, page []byte) (err error) {
+		r.RandomRead, r.RandomReadsPerSecond, err = atRandom(ctx, size, count, func(at int64) (int, error) { return f.ReadAt(page, at) })
 		return err
 	})
-	if err == nil {
-		r.RandomReadsPerSecond = rate(int64(r.RandomRead.Count), time.Since(start))
-	}
 	return err
 }
 
@@ -182,57 +193,22 @@ func (r *Report) parallelReads(ctx context.Context, path string, size int64, cou
 }
 
 func (r *Report) randomWrites(ctx context.Context, path string, size int64, count int) error {
-	f, _, err := openUncached(path, os.O_WRONLY)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	page, free, err := aligned(readSize)
-	if err != nil {
-		return err
-	}
-	defer free()
-	copy(page, noise(readSize))
-	start := time.Now()
-	r.RandomWrite, err = sample(ctx, count, func(int) error {
-		_, err := f.WriteAt(page, anywhere(size))
+	_, err := uncached(path, os.O_WRONLY, readSize, func(f *os.File, page []byte) (err error) {
+		copy(page, noise(readSize))
+		r.RandomWrite, r.RandomWritesPerSecond, err = atRandom(ctx, size, count, func(at int64) (int, error) { return f.WriteAt(page, at) })
 		return err
 	})
-	if err == nil {
-		r.RandomWritesPerSecond = rate(int64(r.RandomWrite.Count), time.Since(start))
-	}
 	return err
 }
 
 // directWrites writes another file, around the page cache where that is possible: its blocks have to be found first, as those of a new one.
 func (r *Report) directWrites(ctx context.Context, path string, size int64) error {
-	f, _, err := openUncached(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
+	_, err := uncached(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, chunkSize, func(f *os.File, chunk []byte) (err error) {
+		copy(chunk, noise(chunkSize))
+		r.DirectWriteBytesPerSecond, err = inARow(ctx, size, func(at int64) (int, error) { return f.WriteAt(chunk, at) }, f.Sync)
 		return err
-	}
-	defer func() { _ = f.Close() }()
-	chunk, free, err := aligned(chunkSize)
-	if err != nil {
-		return err
-	}
-	defer free()
-	copy(chunk, noise(chunkSize))
-	start, done := time.Now(), int64(0)
-	for done < size && time.Since(start) < phaseTime {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := f.WriteAt(chunk, done)
-		if err != nil {
-			return err
-		}
-		done += int64(n)
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	r.DirectWriteBytesPerSecond = rate(done, time.Since(start))
-	return nil
+	})
+	return err
 }
 
 // anywhere is the place of a page of the file.

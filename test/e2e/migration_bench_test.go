@@ -29,7 +29,7 @@ const (
 	fixedLimit = 60 << 10
 	// watched is for how long queries are timed in each state, and rounds how often each state comes, in turn.
 	watched    = 15 * time.Second
-	rounds     = 3
+	rounds     = 6
 	perSecond  = 20
 	rsyncData  = "/srv/rsync"
 	rsyncShell = "ssh -i /home/mover/.ssh/id_ed25519 -o UserKnownHostsFile=/home/mover/.ssh/known_hosts -o BatchMode=yes"
@@ -77,11 +77,11 @@ type benchRow struct {
 
 // benchLatency is the old server's queries in one state, round after round.
 type benchLatency struct {
-	name          string
-	p50, p99      []float64 // milliseconds
-	ofIdle        []float64 // p99 of that of the idle round before
-	asked, failed int
-	sent          []float64 // MB per second that left the old machine
+	name   string
+	took   []time.Duration // of all rounds: the slowest hundredth of one round are three questions
+	p99    []float64       // of each round, milliseconds
+	failed int
+	sent   []float64 // MB per second that left the old machine
 }
 
 func newMigrationBench(b *testing.B, size int64) *migrationBench {
@@ -334,14 +334,14 @@ func (m *migrationBench) queries() {
 	must(m.t, m.lab.LimitCores(m.t.Context(), oldHost, 1))
 	m.serve("60d")
 	m.latency = []*benchLatency{{name: "idle"}, {name: "slipway, adaptive throttle"}, {name: fmt.Sprintf("rsync over SSH, --bwlimit=%d", fixedLimit)}}
-	m.load(&benchLatency{}, 0, func() {}, func() {}) // warming up
+	m.load(&benchLatency{}, func() {}, func() {}) // warming up
 	for range rounds {
-		idle := m.load(m.latency[0], 0, func() {}, func() {})
+		m.load(m.latency[0], func() {}, func() {})
 		m.start(oldHost, "blocks", m.source("-server", "http://127.0.0.1:9090")...)
 		m.listens("9797")
-		m.load(m.latency[1], idle, func() { m.repeat(m.puller()...) }, m.stopCopies)
+		m.load(m.latency[1], func() { m.repeat(m.puller()...) }, m.stopCopies)
 		m.sh(oldHost, `systemctl stop blocks`)
-		m.load(m.latency[2], idle, func() {
+		m.load(m.latency[2], func() {
 			m.repeat("rsync", "-a", "--bwlimit="+strconv.Itoa(fixedLimit), "--include=/01*/", "--include=/01*/**", "--exclude=*", "-e", "'"+rsyncShell+"'",
 				"prometheus@"+m.address(oldHost)+":"+oldData+"/", rsyncData+"/")
 		}, m.stopCopies)
@@ -360,9 +360,8 @@ func (m *migrationBench) stopCopies() {
 	m.sh(newHost, `systemctl stop pull`)
 }
 
-// load times the queries of one round and gives their p99. The disk has to give what is copied and what is asked for: nothing
-// of the blocks is cached.
-func (m *migrationBench) load(l *benchLatency, idle float64, start, stop func()) float64 {
+// load times the queries of one round. The disk has to give what is copied and what is asked for: nothing of the blocks is cached.
+func (m *migrationBench) load(l *benchLatency, start, stop func()) {
 	m.dropCache()
 	start()
 	sent := m.sent()
@@ -371,17 +370,16 @@ func (m *migrationBench) load(l *benchLatency, idle float64, start, stop func())
 	elapsed := time.Since(began).Seconds()
 	sent = m.sent() - sent
 	stop()
-	slices.Sort(took)
 	if len(took) == 0 {
 		m.t.Fatalf("%s: no query of %d was answered", l.name, failed)
 	}
-	p99 := millis(took[len(took)*99/100])
-	if idle == 0 {
-		idle = p99
-	}
-	l.p50, l.p99, l.ofIdle = append(l.p50, millis(took[len(took)/2])), append(l.p99, p99), append(l.ofIdle, p99/idle)
-	l.asked, l.failed, l.sent = l.asked+len(took)+failed, l.failed+failed, append(l.sent, float64(sent)/elapsed/1e6)
-	return p99
+	l.took, l.p99, l.failed, l.sent = append(l.took, took...), append(l.p99, percentile(took, 99)), l.failed+failed, append(l.sent, float64(sent)/elapsed/1e6)
+}
+
+// percentile is in milliseconds.
+func percentile(took []time.Duration, part int) float64 {
+	sorted := slices.Sorted(slices.Values(took))
+	return millis(sorted[len(sorted)*part/100])
 }
 
 // dropCache takes the blocks out of the old machine's page cache.
@@ -449,9 +447,11 @@ func (m *migrationBench) print() {
 	for _, r := range m.again {
 		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.1f\n", r.name, r.took, r.cpuOld+r.cpuNew, float64(r.read)/1e6)
 	}
-	fmt.Fprintf(w, "\nOLD SERVER'S QUERIES (%d/s, one core; median of %d rounds, least-most)\tP50 ms\tP99 ms\tP99 OF IDLE\tASKED\tFAILED\tSENT MB/s\n", perSecond, rounds)
+	fmt.Fprintf(w, "\nOLD SERVER'S QUERIES (%d/s, one core; %d rounds in turn, all together)\tP50 ms\tP90 ms\tP99 ms\tP99 OF IDLE\tP99 OF ROUNDS\tASKED\tFAILED\tSENT MB/s\n", perSecond, rounds)
 	for _, l := range m.latency {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", l.name, spread("%.1f", l.p50), spread("%.1f", l.p99), spread("%.2f", l.ofIdle), l.asked, l.failed, spread("%.0f", l.sent))
+		p99 := percentile(l.took, 99)
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.2f\t%s\t%d\t%d\t%s\n", l.name, percentile(l.took, 50), percentile(l.took, 90), p99,
+			p99/percentile(m.latency[0].took, 99), spread("%.1f", l.p99), len(l.took)+l.failed, l.failed, spread("%.0f", l.sent))
 	}
 	must(m.t, w.Flush())
 	fmt.Fprintln(&text, "\nBars: at least 1.00 of rsync over SSH uncapped and of the best rsync at 1 Gb/s; copy alone at most 0.50 of its CPU; a second pass\n"+

@@ -23,7 +23,7 @@ users: [{name: u, user: {token: hunter2}}]
 		{"no kubeconfig", "value", "hunter2: [", "it is no kubeconfig"},
 		{"a program", "value", strings.Replace(good, "token: hunter2", "exec: {command: sh, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}", 1), "user u names a file or a program"},
 		{"a file with a token", "value", strings.Replace(good, "token: hunter2", "tokenFile: /etc/shadow", 1), "user u names a file or a program"},
-		{"a file with a key", "value", strings.Replace(good, "token: hunter2", "client-key: /root/key", 1), "user u names a file or a program"},
+		{"a file with a key", "value", strings.Replace(good, "token: hunter2", "client-key: /etc/key", 1), "user u names a file or a program"},
 		{"a server that nobody verifies", "value", strings.Replace(good, "server:", "insecure-skip-tls-verify: true, server:", 1), "does not verify the server"},
 		{"a file with an authority", "value", strings.Replace(good, "server:", "certificate-authority: /etc/ca, server:", 1), "names a file of the host"},
 		{"no context", "value", strings.Replace(good, "current-context: x", "current-context: other", 1), "current context"},
