@@ -80,7 +80,6 @@ type wayRow struct {
 	name         string
 	took         float64 // seconds until the new server has all that it will have
 	cpu          float64 // seconds of the programs that move
-	memory       int64   // of the largest of them
 	down         float64 // seconds in which the users' endpoint did not answer
 	asked        int
 	missed       int // scrapes
@@ -185,13 +184,12 @@ func (w *ways) slipway() {
 	})
 	began := time.Now()
 	row := wayRow{name: "slipway prometheus migrate"}
-	row.cpu, row.memory = w.run(exec.CommandContext(t.Context(), bin, "prometheus", "migrate", "--source", address, "--credentials", filepath.Join(keys, "target"), "--source-server", old.URL,
+	row.cpu = w.run(exec.CommandContext(t.Context(), bin, "prometheus", "migrate", "--source", address, "--credentials", filepath.Join(keys, "target"), "--source-server", old.URL,
 		"--target-data", target.Dir, "--target", target.URL, "--state", t.TempDir(), "--seam-span", "4s", "--every", "200ms"))
 	row.took = time.Since(began).Seconds()
 	must(t, source.Process.Signal(syscall.SIGTERM))
 	_ = source.Wait() // it says that it was ended
-	cpu, memory := used(t, source)
-	row.cpu, row.memory = row.cpu+cpu, max(row.memory, memory)
+	row.cpu += used(source)
 	end.url.Store(&target.URL)
 	old.Stop()
 	w.step("new server, all installed", want, target)
@@ -221,7 +219,7 @@ func (w *ways) byHand() {
 	began := time.Now()
 	old.Stop()
 	row := wayRow{name: "by hand: stop, rsync, chown, start"}
-	row.cpu, row.memory = w.run(exec.CommandContext(t.Context(), "/bin/sh", "-euc", w.tool+` -a "$1/" "$2"; sync -f "$2"; chown -R "$(id -u):$(id -g)" "$2"`, "sh", old.Dir, dir))
+	row.cpu = w.run(exec.CommandContext(t.Context(), "/bin/sh", "-euc", w.tool+` -a "$1/" "$2"; sync -f "$2"; chown -R "$(id -u):$(id -g)" "$2"`, "sh", old.Dir, dir))
 	target := engine.Start(t, engine.Prometheus{Version: engine.Prometheus316, Dir: dir, Config: w.config(), Flags: waysFlags("--storage.tsdb.block-reload-interval=1s")})
 	end.url.Store(&target.URL)
 	row.took = time.Since(began).Seconds()
@@ -245,7 +243,7 @@ func (w *ways) vmctl() {
 	var made struct{ Data struct{ Name string } }
 	must(t, errors.Join(json.NewDecoder(a.Body).Decode(&made), a.Body.Close()))
 	row := wayRow{name: "snapshot and vmctl, into VictoriaMetrics"}
-	row.cpu, row.memory = w.run(exec.CommandContext(t.Context(), engine.Program(t, engine.VictoriaMetricsRecipe, "vmctl"), "prometheus", "-s", "--disable-progress-bar",
+	row.cpu = w.run(exec.CommandContext(t.Context(), engine.Program(t, engine.VictoriaMetricsRecipe, "vmctl"), "prometheus", "-s", "--disable-progress-bar",
 		"--prom-snapshot", filepath.Join(old.Dir, "snapshots", made.Data.Name), "--vm-addr", receiver.URL, "--prom-tmp-dir-path", t.TempDir()))
 	row.took = time.Since(began).Seconds()
 	row.down, row.asked = end.stop()
@@ -253,29 +251,23 @@ func (w *ways) vmctl() {
 	s := compared("in VictoriaMetrics", want, got)
 	w.steps = append(w.steps, s)
 	receiver.Stop()
-	cpu, memory := receiver.Used()
-	row.cpu, row.memory = row.cpu+cpu.Seconds(), max(row.memory, memory)
+	row.cpu += receiver.Used().Seconds()
 	row.lost, row.series = s.lost, s.differing
 	w.rows = append(w.rows, row)
 }
 
-// run runs a program to its end and says what it used.
-func (w *ways) run(cmd *exec.Cmd) (cpu float64, memory int64) {
+// run runs a program to its end and gives the CPU seconds that it used.
+func (w *ways) run(cmd *exec.Cmd) float64 {
 	w.t.Helper()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		w.t.Fatalf("%s: %v\n%s", cmd, err, out)
 	}
-	return used(w.t, cmd)
+	return used(cmd)
 }
 
-// used is of a program and of those that it waited for.
-func used(t testing.TB, cmd *exec.Cmd) (cpu float64, memory int64) {
-	t.Helper()
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		t.Fatal("the system does not say what a program used")
-	}
-	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), usage.Maxrss << 10
+// used is the CPU seconds of a program and of those that it waited for.
+func used(cmd *exec.Cmd) float64 {
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 }
 
 // step compares what a server holds of the history now.
@@ -450,15 +442,15 @@ func (w *ways) print() {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "\n%.0f MB in blocks of %d days and a server that scrapes every second, all on this host.\n\n", float64(w.bytes)/1e6, historyDays)
 	out := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(out, "WAY\tSECONDS\tMB/s\tCPU s\tMiB\tENDPOINT DOWN s\tASKED\tSCRAPES MISSED\tSAMPLES LOST\tSERIES NOT THE SAME")
+	fmt.Fprintln(out, "WAY\tSECONDS\tMB/s\tCPU s\tENDPOINT DOWN s\tASKED\tSCRAPES MISSED\tSAMPLES LOST\tSERIES NOT THE SAME")
 	for _, r := range w.rows {
-		fmt.Fprintf(out, "%s\t%.1f\t%.1f\t%.1f\t%d\t%.2f\t%d\t%d\t%d\t%d\n", r.name, r.took, float64(w.bytes)/1e6/r.took, r.cpu, r.memory>>20, r.down, r.asked, r.missed, r.lost, r.series)
+		fmt.Fprintf(out, "%s\t%.1f\t%.1f\t%.1f\t%.2f\t%d\t%d\t%d\t%d\n", r.name, r.took, float64(w.bytes)/1e6/r.took, r.cpu, r.down, r.asked, r.missed, r.lost, r.series)
 	}
 	fmt.Fprintln(out, "\nRAW SAMPLES OF THE HISTORY\tSAMPLES\tLOST\tSERIES NOT THE SAME")
 	for _, s := range w.steps {
 		fmt.Fprintf(out, "%s\t%d\t%d\t%d\n", s.name, s.samples, s.lost, s.differing)
 	}
 	must(w.t, out.Flush())
-	fmt.Fprintln(&text, "\nBars of slipway: endpoint down 0.00 s, nothing lost, nothing that differs at any step. MiB: the largest of the programs that move, all of its memory.")
+	fmt.Fprintln(&text, "\nBars of slipway: endpoint down 0.00 s, nothing lost, nothing that differs at any step.")
 	fmt.Print(text.String())
 }
