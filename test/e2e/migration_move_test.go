@@ -141,7 +141,8 @@ func (h *kindMove) agentDies() {
 	h.t.Helper()
 	h.note("--- the agent on the old host is killed")
 	h.eventually(shortTime, "the agent runs on the old host", func() error {
-		_, err := h.old.try(oldHost, `kill -9 $(pidof slipway-agent)`)
+		_, err := h.old.try(oldHost, `n=0; for p in /proc/[0-9]*; do case "$(readlink "$p/exe" || :)" in
+			*/slipway-agent*) kill -9 "${p#/proc/}"; n=1;; esac; done; test $n = 1`)
 		return err
 	})
 }
