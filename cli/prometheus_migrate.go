@@ -34,6 +34,7 @@ type migrateOptions struct {
 	coverageAccepted  bool
 	reload            bool
 	sourceC, targetC  *server.Client
+	proved            func(*proof.Report) // is told each proof in full; nil: nobody
 }
 
 // newPrometheusMigrateCommand builds slipway prometheus migrate.
@@ -53,7 +54,7 @@ are compared, sample by sample). It ends there: queries and alerts are moved by 
 It takes as long as the new server needs to cut its own head once: some three hours with blocks of two. What is waited for, and until about when, is
 printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now, and --undo takes back what it brought.
 With --progress json standard output is one JSON line for each change (phase, steps, waits, blocks, transfer, proof), every two seconds at most while
-only numbers change. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
+only numbers change; a proof in full is a line of its own, {"report": …}. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
 		Example: `  slipway prometheus migrate --source old:9797 --credentials ./target --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
   slipway prometheus migrate --source ssh://root@old/var/lib/prometheus --ssh-key ./key --source-server http://old:9090 --target-data /prometheus --target http://127.0.0.1:9090 --state ./move
@@ -151,7 +152,7 @@ func (o *migrateOptions) runLines(ctx context.Context, out, errs io.Writer) erro
 		errs = io.Discard
 	}
 	lines := &progressLines{w: out, now: time.Now}
-	o.Report = lines.tell
+	o.Report, o.proved = lines.tell, lines.report
 	err := o.move(ctx, errs)
 	if ctx.Err() == nil {
 		lines.end(err)
@@ -381,6 +382,9 @@ func (o *migrateOptions) compare(errs io.Writer) func(context.Context, move.Proo
 			return nil, err
 		}
 		fmt.Fprintf(errs, "The report is %s\n", page)
+		if o.proved != nil {
+			o.proved(r)
+		}
 		return r, nil
 	}
 }

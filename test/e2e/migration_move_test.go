@@ -284,7 +284,11 @@ func (h *kindMove) sameHistory(when string) {
 		h.t.Fatalf("nobody knows the seam: %v", err)
 	}
 	// The status tells whole seconds.
-	query := fmt.Sprintf(`sum(count_over_time({job=~"shop|tickets"}[40d] @ %d))`, m.Status.Seam.Unix())
+	var counts []string
+	for _, name := range []string{"queue_seconds", "latency_seconds", "requests_total", "size_bytes_bucket", "tickets_total"} {
+		counts = append(counts, fmt.Sprintf("sum(count_over_time(%s[40d] @ %d))", name, m.Status.Seam.Unix()))
+	}
+	query := strings.Join(counts, " + ")
 	old, err := value(h.t.Context(), h.old.serverURL(), query)
 	if err != nil {
 		h.t.Fatal(err)

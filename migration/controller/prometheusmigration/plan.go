@@ -203,14 +203,9 @@ func overrides(names []string) (o workload.Overrides) {
 
 // job is the Job of a role, with the word of a person that asked for another try.
 func (s *scope) job(w *workload.Workload, r course.Role) (*batchv1.Job, error) {
-	var seam time.Time
-	if move := s.world.Jobs[course.RoleMove]; move != nil && move.Line != nil && move.Line.Seam != nil {
-		seam = *move.Line.Seam
-	}
 	make := map[course.Role]func() (*batchv1.Job, error){
 		course.RoleRehearse: w.Rehearse, course.RolePreflight: w.Preflight, course.RoleMove: w.Move, course.RoleCutover: w.Cutover,
-		course.RoleRollback: w.Rollback, course.RoleFinalize: w.Finalize, course.RoleUndo: w.Undo,
-		course.RoleProof: func() (*batchv1.Job, error) { return w.Proof(seam) },
+		course.RoleRollback: w.Rollback, course.RoleFinalize: w.Finalize, course.RoleUndo: w.Undo, course.RoleProof: w.Proof,
 	}[r]
 	job, err := make()
 	if err != nil {
