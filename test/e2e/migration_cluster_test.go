@@ -289,6 +289,35 @@ type users struct {
 	load
 	// whole is how many samples of the past every answer must be made of.
 	whole string
+	// old is a server that has the recent past, too; empty: it is not asked.
+	old string
+}
+
+// compare has answers about the last minute held against those of a server; empty: against nothing.
+func (u *users) compare(server string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.old = server
+}
+
+// recent asks how often a target was scraped lately: users must not see fewer, but for scrapes that come later on one of the servers.
+func (u *users) recent(ctx context.Context, address string) error {
+	u.mu.Lock()
+	old := u.old
+	u.mu.Unlock()
+	if old == "" {
+		return nil
+	}
+	query := fmt.Sprintf(`count_over_time(tickets_total{n="0",instance="ticket-7"}[40s] @ %d)`, time.Now().Add(-5*time.Second).Unix())
+	want, err := value(ctx, old, query)
+	if err != nil {
+		return fmt.Errorf("asking the old server: %w", err)
+	}
+	got, err := value(ctx, address, query)
+	if err == nil && fewer(got, want, 3) {
+		err = fmt.Errorf("%s scrapes of the last minute, the old server has %s", got, want)
+	}
+	return err
 }
 
 // askUsers begins to ask at an address, with the number of samples that one series of the history has.
@@ -325,6 +354,9 @@ func (u *users) once(ctx context.Context, address string) {
 		var now, past string
 		if now, err = value(ctx, address, `count(up{job="tickets"})`); err == nil {
 			past, err = value(ctx, address, pastQuery)
+		}
+		if err == nil {
+			err = u.recent(ctx, address)
 		}
 		if err == nil && (now != fmt.Sprint(scrapedTargets) || past != u.whole) {
 			err = fmt.Errorf("%s targets and %s samples of the past, want %d and %s", now, past, scrapedTargets, u.whole)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +42,8 @@ type kindMove struct {
 }
 
 // TestMoveIntoCluster asks the operator to move the old server into the cluster, and approves what it waits for. On the way die the agent on the
-// old host, the moving pod, twice, and the operator with its plane; after the cutover the new server's pod is taken away. A user asks from start to end.
+// old host, the moving pod, twice, the new server, and the operator with its plane; after the cutover the new server's pod is taken away, and then its
+// node loses its power. A user asks from start to end.
 func TestMoveIntoCluster(t *testing.T) {
 	h := &kindMove{house: newHouse(t, "e2e-into", 48<<20, targetImages(t))}
 	h.prepare(moveVolume)
@@ -52,6 +55,7 @@ func TestMoveIntoCluster(t *testing.T) {
 	h.ask()
 	h.follow()
 	users := h.askUsers(h.service)
+	users.compare(h.old.serverURL())
 
 	h.reach("blocks travel", func(s *migration.PrometheusMigrationStatus) bool {
 		return s.Phase == migration.PhaseStage && s.Transfer != nil
@@ -62,6 +66,7 @@ func TestMoveIntoCluster(t *testing.T) {
 	h.start()
 	h.reach("blocks are being installed", func(s *migration.PrometheusMigrationStatus) bool { return s.Phase == migration.PhaseInstall })
 	h.kill9(h.running(workload.RoleMove))
+	h.kill9(h.target())
 	h.sameHistory("while blocks are installed")
 	h.reach("all blocks are there", func(s *migration.PrometheusMigrationStatus) bool { return s.Phase == migration.PhaseVerify })
 	h.sameHistory("when all are")
@@ -76,6 +81,11 @@ func TestMoveIntoCluster(t *testing.T) {
 	h.leads(migration.SideSource)
 	h.leads(migration.SideTarget)
 	h.sameHistory("after the new server's pod was taken away")
+	h.noHole()
+	h.powerCut()
+	h.sameHistory("after the node's power was cut")
+	h.noHole()
+	users.compare("") // from here on it is seen that nobody asks the old server
 	h.reach("nothing but a person is waited for", func(s *migration.PrometheusMigrationStatus) bool {
 		return slices.Contains(s.NeedsApproval, migration.ApprovalFinalize)
 	})
@@ -154,6 +164,49 @@ func (h *kindMove) takeAway(pod *corev1.Pod) {
 	if err := h.kube.Delete(h.t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// powerCut takes the power of the new server's node, and gives it back when users are with the old server.
+func (h *kindMove) powerCut() {
+	h.t.Helper()
+	h.note("--- the node of the new server has no power")
+	if err := h.lab.PowerOff(h.t.Context(), h.worker); err != nil {
+		h.t.Fatal(err)
+	}
+	h.leads(migration.SideSource)
+	h.note("--- it has power again")
+	if err := h.lab.PowerOn(h.t.Context(), h.worker); err != nil {
+		h.t.Fatal(err)
+	}
+	h.leads(migration.SideTarget)
+}
+
+// noHole looks for times without a sample behind the seam, up to where the status says that there is none.
+func (h *kindMove) noHole() {
+	h.t.Helper()
+	m, err := h.migration()
+	if err != nil || m.Status.Seam == nil || m.Status.End == nil {
+		h.t.Fatalf("nobody knows seam and end: %v", err)
+	}
+	// At how many times, two seconds apart, had the worst target been scraped in the last twelve?
+	end := m.Status.End.Unix()
+	query := fmt.Sprintf(`min(count_over_time(count_over_time(tickets_total{n="0"}[12s])[%ds:2s] @ %d))`, end-m.Status.Seam.Unix(), end)
+	old, err := value(h.t.Context(), h.old.serverURL(), query)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	now := h.targetValue(query)
+	h.t.Logf("from the seam to %s, in %s times of two seconds there are samples on the old server, in %s on the new one", m.Status.End.UTC().Format(time.TimeOnly), old, now)
+	if fewer(now, old, 1) {
+		h.t.Error("a hole is not filled")
+	}
+}
+
+// fewer says that a number is smaller than another one by more than some.
+func fewer(a, b string, by float64) bool {
+	x, err := strconv.ParseFloat(a, 64)
+	y, err2 := strconv.ParseFloat(b, 64)
+	return err != nil || err2 != nil || x < y-by
 }
 
 // leads waits until users are led to a side.
@@ -297,23 +350,25 @@ func (h *kindMove) sameHistory(when string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	target, err := h.targetValue(query)
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	target := h.targetValue(query)
 	if h.t.Logf("%s: %s samples before the seam on the old server, %s on the new one, %s as users get them", when, old, target, now); old != now || old != target {
 		h.t.Error("samples are missing, or are there twice")
 	}
 }
 
-// targetValue asks the new server itself, through the API server.
-func (h *kindMove) targetValue(query string) (string, error) {
-	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
-	defer cancel()
-	body, err := h.set.CoreV1().RESTClient().Get().Namespace(namespace).Resource("pods").Name(newServer+"-0:9090").SubResource("proxy").
-		Suffix("api/v1/query").Param("query", query).DoRaw(ctx)
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, body)
-	}
-	return readValue(query, strings.NewReader(string(body)))
+// targetValue asks the new server itself, through the API server, until it answers: it may be on its way back.
+func (h *kindMove) targetValue(query string) (text string) {
+	h.t.Helper()
+	h.eventually(shortTime, "the new server answers", func() error {
+		ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+		defer cancel()
+		body, err := h.set.CoreV1().RESTClient().Get().Namespace(namespace).Resource("pods").Name(newServer+"-0:9090").SubResource("proxy").
+			Suffix("api/v1/query").Param("query", query).DoRaw(ctx)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, body)
+		}
+		text, err = readValue(query, bytes.NewReader(body))
+		return err
+	})
+	return text
 }
