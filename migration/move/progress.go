@@ -27,11 +27,11 @@ type Progress struct {
 	// that began behind Covered has missed scrapes that no round fills yet; the same command run again fills them.
 	Covered       *time.Time `json:"covered,omitempty"`
 	TargetStarted *time.Time `json:"targetStarted,omitempty"`
-	// Round is which range behind S' is brought, from 1; 0 until the first is known.
-	Round int `json:"round"`
+	// Round is which range behind S' is brought, from 1; not there until the first is known.
+	Round int `json:"round,omitempty"`
 	// Gaps are when the target scraped nothing behind S', as far as that is known: first those that are filled with the source's samples,
 	// by the target's own data, then those that are not yet. The latest 20 of each.
-	Gaps     []Gap            `json:"gaps"`
+	Gaps     []Gap            `json:"gaps,omitempty"`
 	Blocks   BlockCounts      `json:"blocks"`
 	Transfer TransferProgress `json:"transfer"`
 	// Proof is the last proof, nil before Verify.
@@ -160,7 +160,6 @@ const maxGaps = 20
 
 // gaps tells filled ones by the pieces, and others by what was noticed.
 func (r *Progress) gaps(w *World, d *Decision) {
-	r.Gaps = []Gap{}
 	filled, there := w.State.filledBy(w.there()), w.there()
 	for _, g := range filled[max(0, len(filled)-maxGaps):] {
 		r.Gaps = append(r.Gaps, Gap{From: instant(g.From), To: *instant(g.To), Filled: true, Samples: g.Samples})
