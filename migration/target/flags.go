@@ -94,8 +94,8 @@ func (p *Plan) reloadInterval() {
 	if p.Version.Before(reloadsBlocks()) {
 		return
 	}
-	p.Args = append(p.Args, "--storage.tsdb.block-reload-interval=5s")
-	p.changed("block-reload-interval", "--storage.tsdb.block-reload-interval", "5s in place of a minute", "a block that is installed is seen at once, and one that is broken, too")
+	p.Args = append(p.Args, "--storage.tsdb.block-reload-interval=2s")
+	p.changed("block-reload-interval", "--storage.tsdb.block-reload-interval", "2s in place of a minute", "a block that is installed is seen at once, and one that is broken, too")
 }
 
 func (p *Plan) listen() {
