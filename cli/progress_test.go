@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/migration/move"
+	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/slipway-dev/slipway/test/golden"
 )
 
@@ -34,6 +35,7 @@ func TestProgressLines(t *testing.T) {
 	}
 	at(time.Second, waits)
 	at(time.Minute, waits) // no line: nothing travels
+	lines.report(&proof.Report{Verdict: proof.Proved, Summary: "200 pairs"})
 	at(time.Second, func(p *move.Progress) { p.Phase, p.Done = move.Done, true })
 	lines.end(nil)
 	golden.Check(t, "testdata/progress_lines.golden", out.String())

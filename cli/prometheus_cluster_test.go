@@ -199,7 +199,7 @@ func TestPrometheusClusterReports(t *testing.T) {
 slipway: moving a to b: 1 of 20 rules stand in the way
 `,
 			"ecs-metrics-rehearse-a": `{"verdict":"Refused","says":"1 of 18 rules stands in the way","findings":[{"rule":"writable_by_server","verdict":"Refused","says":"MakeDirectory: mkdir: permission denied as uid 1000","fix":"set fsGroup"}]}` + "\n",
-			"ecs-metrics-proof-a":    "Checking samples\n{\"half\": \n" + equal + "\n",
+			"ecs-metrics-proof-a":    "Checking samples\n{\"half\": \n{\"report\":" + equal + "}\n{\"phase\":\"Done\",\"done\":true}\n",
 		},
 		steps: []step{
 			{name: "shows the last preflight", line: "prometheus preflight ecs-metrics -n monitoring"},
@@ -215,18 +215,20 @@ slipway: moving a to b: 1 of 20 rules stand in the way
 }
 
 func TestLastObjectTakesWhatIsWhole(t *testing.T) {
-	tests := map[string]struct{ log, want string }{
-		"nothing":                          {"", ""},
-		"words alone":                      {"Checking\nmore\n", ""},
-		"one of several lines":             {"x\n{\n \"a\": 1\n}\ny\n", "{\n \"a\": 1\n}"},
-		"the last one":                     {"{\"a\":1}\n{\"a\":2}\n", `{"a":2}`},
-		"the one before a line cut short":  {"{\"a\":1}\n{\"a\":", `{"a":1}`},
-		"none that does not begin a line":  {"see {\"a\":1}\n", ""},
-		"one behind something like a line": {"{oops\n{\"a\":1}\n", `{"a":1}`},
+	tests := map[string]struct{ log, want, key string }{
+		"nothing":                          {},
+		"the last one that has a key":      {log: "{\"report\":{\"a\":1}}\n{\"report\":{\"a\":2}}\n{\"time\":3}\n", want: `{"a":2}`, key: "report"},
+		"none that has the key":            {log: "{\"a\":1}\n", key: "report"},
+		"words alone":                      {log: "Checking\nmore\n", want: ""},
+		"one of several lines":             {log: "x\n{\n \"a\": 1\n}\ny\n", want: "{\n \"a\": 1\n}"},
+		"the last one":                     {log: "{\"a\":1}\n{\"a\":2}\n", want: `{"a":2}`},
+		"the one before a line cut short":  {log: "{\"a\":1}\n{\"a\":", want: `{"a":1}`},
+		"none that does not begin a line":  {log: "see {\"a\":1}\n", want: ""},
+		"one behind something like a line": {log: "{oops\n{\"a\":1}\n", want: `{"a":1}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := string(lastObject([]byte(test.log))); got != test.want {
+			if got := string(lastObject([]byte(test.log), test.key)); got != test.want {
 				t.Errorf("%q", got)
 			}
 		})

@@ -110,7 +110,26 @@ func (o *preflightOptions) run(cmd *cobra.Command) error {
 	return fmt.Errorf("moving %s to %s: %d of %d rules stand in the way", o.coverage.Source.URL(), o.coverage.Target.URL(), stops, len(result.Findings))
 }
 
+// look asks again and again for as long as is waited at all: a server may have just been started, and its name not be known everywhere yet.
 func (o *preflightOptions) look(cmd *cobra.Command) (*preflight, error) {
+	ctx, until := cmd.Context(), time.Now().Add(o.coverage.Wait)
+	for {
+		r, err := o.once(cmd)
+		if err == nil || ctx.Err() != nil || time.Now().After(until) {
+			return r, err
+		}
+		if !o.quiet {
+			fmt.Fprintln(cmd.ErrOrStderr(), "Waiting: "+printable(err.Error()))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (o *preflightOptions) once(cmd *cobra.Command) (*preflight, error) {
 	ctx := cmd.Context()
 	p := survey.Pair{FreeBytes: int64(o.free)}
 	var err error

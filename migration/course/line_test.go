@@ -25,6 +25,7 @@ func TestReadLog(t *testing.T) {
 		{"a line that was cut at its beginning is left", "hase\":\"Pin\"}\n{\"phase\":\"Seam\"}\n", "Seam", `hase":"Pin"}`, nil, false},
 		{"a line that is not whole yet is left", "{\"phase\":\"Seam\"}\n{\"phase\":\"Inst", "Seam", "", nil, false},
 		{"a report over many lines is read", "{\n  \"verdict\": \"Fine\",\n  \"phase\": \"x\"\n}\nDone\n", "x", "Done", nil, false},
+		{"a proof in full tells nothing of how far it is", "{\"phase\":\"Verify\"}\n{\"report\":{\"verdict\":\"proved\",\"checks\":[]}}\n", "Verify", "", nil, false},
 		{"steps of a cutover are read", `{"phase":"x","steps":[{"step":"GrafanaURL","subject":"main","phase":"Done"}]}`, "x", "", Steps{"GrafanaURL main: Done"}, false},
 		{"no line at all is told", "panic: no\n", "", "panic: no", nil, true},
 	} {
