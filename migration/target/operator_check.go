@@ -29,6 +29,11 @@ const (
 	// RuleOperatorRemoteWrite is about samples that would be written by nobody, RuleOperatorClaim about a claim that goes with its StatefulSet.
 	RuleOperatorRemoteWrite = "operator-remote-write"
 	RuleOperatorClaim       = "operator-claim"
+	// RuleOperatorAbsent, RuleOperatorPrometheus and RuleOperatorService are found in the cluster alone: no operator, no such object, and a Service of
+	// the users' name that is somebody else's.
+	RuleOperatorAbsent     = "operator-absent"
+	RuleOperatorPrometheus = "operator-prometheus"
+	RuleOperatorService    = "operator-service"
 )
 
 // reword gives findings of a plan the fix that there is with the operator, which has no template.

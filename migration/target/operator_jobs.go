@@ -72,7 +72,10 @@ func (x *Operator) jobs() error {
 	return nil
 }
 
-func (x *Operator) filesName() string { return x.before.Name + "-slipway-files" }
+func (x *Operator) filesName() string { return FilesName(x.before.Name) }
+
+// FilesName is the name of the ConfigMap of files of targets among the manifests of a Prometheus.
+func FilesName(prometheus string) string { return prometheus + "-slipway-files" }
 
 // mountedFiles are the files of the source that are no rule files, at the path that they have there.
 func (x *Operator) mountedFiles() ([]file, error) {

@@ -58,7 +58,10 @@ func (x *Operator) PodService() *corev1.Service {
 }
 
 // Claim is the claim of the one replica as its StatefulSet would make it: one that is made before is taken.
-func (x *Operator) Claim() *corev1.PersistentVolumeClaim {
+func (x *Operator) Claim() (*corev1.PersistentVolumeClaim, error) {
+	if x.before.Spec.Storage == nil {
+		return nil, fmt.Errorf("planning the claim: Prometheus %s has no spec.storage.volumeClaimTemplate", x.before.Name)
+	}
 	t := x.before.Spec.Storage.VolumeClaimTemplate
 	meta := x.meta(VolumeOf(x.before).Claim)
 	labels := maps.Clone(t.Labels)
@@ -71,7 +74,7 @@ func (x *Operator) Claim() *corev1.PersistentVolumeClaim {
 	if len(claim.Spec.AccessModes) == 0 { // as makeStatefulSetSpec of the operator
 		claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
 	}
-	return claim
+	return claim, nil
 }
 
 // Shapes are the fields of the patch from which files are mounted: another list of them is another pod, and so a restart.
@@ -159,19 +162,36 @@ func (x *Operator) Missing(args []string) string {
 	return ""
 }
 
+// Seen says whether an operator has ever looked at the object.
+func Seen(cr *monitoringv1.Prometheus) bool {
+	return slices.ContainsFunc(cr.Status.Conditions, func(c monitoringv1.Condition) bool { return c.Type == monitoringv1.Reconciled })
+}
+
 // Lags says why the operator has not done what the object asks of it; empty where it has, or tells nothing of it.
 func Lags(cr *monitoringv1.Prometheus) string {
 	for _, c := range cr.Status.Conditions {
-		if c.Type != monitoringv1.Reconciled {
-			continue
-		}
 		switch {
+		case c.Type != monitoringv1.Reconciled:
 		case c.Status == monitoringv1.ConditionFalse:
-			return "Prometheus Operator cannot follow it: " + cmp.Or(c.Message, c.Reason)
+			return "Prometheus Operator cannot follow Prometheus " + cr.Name + ": " + cmp.Or(c.Message, c.Reason)
 		case c.ObservedGeneration < cr.Generation:
-			return "Prometheus Operator has not seen its last change; does it run?"
+			return "Prometheus Operator has not seen the last change of Prometheus " + cr.Name + " yet"
 		}
-		return ""
 	}
-	return "Prometheus Operator has told nothing of it; does it run, and does it watch this namespace?"
+	return ""
+}
+
+// TakeBack is a merge patch of spec that gives a Prometheus, as it is, what it would have without the move. It needs no plan: whatever became
+// of the source, the way back is open.
+func TakeBack(live, original *monitoringv1.Prometheus) (map[string]any, error) {
+	var specs [2]map[string]any
+	for i, cr := range []*monitoringv1.Prometheus{live, original} {
+		all, err := tree(cr)
+		if err != nil {
+			return nil, err
+		}
+		specs[i] = object(all["spec"])
+		maps.DeleteFunc(specs[i], func(name string, _ any) bool { return !slices.Contains(operatorFields(), name) })
+	}
+	return leading(specs[1], specs[:]), nil
 }

@@ -46,8 +46,8 @@ func TestOperatorHasItsServicesAndItsClaim(t *testing.T) {
 	if diff := cmp.Diff(VolumeOf(cr).PodLabels, pod.Spec.Selector); diff != "" || pod.Name != "metrics-pod" || !pod.Spec.PublishNotReadyAddresses {
 		t.Errorf("%s\n%+v", diff, pod)
 	}
-	claim := x.Claim()
-	if claim.Name != "prometheus-k8s-db-prometheus-k8s-0" || claim.Labels["disk"] != "fast" || *claim.Spec.StorageClassName != "fast" || claim.Spec.AccessModes[0] != corev1.ReadWriteOnce {
+	claim, err := x.Claim()
+	if err != nil || claim.Name != "prometheus-k8s-db-prometheus-k8s-0" || claim.Labels["disk"] != "fast" || *claim.Spec.StorageClassName != "fast" || claim.Spec.AccessModes[0] != corev1.ReadWriteOnce {
 		t.Errorf("%+v", claim)
 	}
 }
@@ -145,8 +145,8 @@ func TestWhatTheOperatorTells(t *testing.T) {
 		cr   *monitoringv1.Prometheus
 		says string
 	}{
-		"nothing at all":    {at(), "does it watch this namespace"},
-		"what was before":   {at(monitoringv1.Condition{Type: monitoringv1.Reconciled, Status: monitoringv1.ConditionTrue, ObservedGeneration: 2}), "has not seen its last change"},
+		"nothing at all":    {at(), ""},
+		"what was before":   {at(monitoringv1.Condition{Type: monitoringv1.Reconciled, Status: monitoringv1.ConditionTrue, ObservedGeneration: 2}), "has not seen the last change"},
 		"what it cannot do": {at(monitoringv1.Condition{Type: monitoringv1.Reconciled, Status: monitoringv1.ConditionFalse, Message: "no class fast", ObservedGeneration: 3}), "no class fast"},
 		"that it is done":   {at(monitoringv1.Condition{Type: monitoringv1.Reconciled, Status: monitoringv1.ConditionTrue, ObservedGeneration: 3}), ""},
 	} {
@@ -155,5 +155,30 @@ func TestWhatTheOperatorTells(t *testing.T) {
 				t.Errorf("%q, want %q", got, c.says)
 			}
 		})
+	}
+}
+
+// TestTheWayBackNeedsNoPlan: it leads back from each stage to the bytes that were, and keeps what others changed.
+func TestTheWayBackNeedsNoPlan(t *testing.T) {
+	o, before := operated(t)
+	for _, stage := range Stages() {
+		o.Stage = stage
+		x, err := NewOperator(o, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := merged(t, merged(t, before, x.Patch), []byte("spec: {resources: {requests: {memory: 1Gi}}}"))
+		spec, err := TakeBack(now, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(map[string]any{"spec": spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := merged(t, before, []byte("spec: {resources: {requests: {memory: 1Gi}}}"))
+		if diff := cmp.Diff(want.Spec, merged(t, now, text).Spec); diff != "" {
+			t.Errorf("from %s:\n%s", stage, diff)
+		}
 	}
 }
