@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/migration/move"
+	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/spf13/cobra"
 )
 
@@ -48,6 +49,13 @@ func (l *progressLines) tell(p move.Progress) {
 	l.last, l.at, l.ended = string(text), now, p.Done || p.Stop != nil
 	p.Time = now.UTC().Truncate(time.Second)
 	_ = json.NewEncoder(l.w).Encode(p)
+}
+
+// report writes a proof in full. It is a line that tells nothing else.
+func (l *progressLines) report(r *proof.Report) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = json.NewEncoder(l.w).Encode(map[string]*proof.Report{"report": r})
 }
 
 // end says why a command ended that said nothing yet of its end.

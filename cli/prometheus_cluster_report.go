@@ -33,6 +33,7 @@ var errNoVerdict = errors.New("the report has no verdict: the pod ran another ve
 type migrationReport struct {
 	conn  connection
 	role  workload.Role
+	key   string // where the report stands in its line; empty: the line is the report
 	print func(cmd *cobra.Command, format string, report []byte) error
 }
 
@@ -48,7 +49,7 @@ func withClusterPreflight(cmd *cobra.Command) *cobra.Command {
 
 // withClusterProof lets slipway prometheus proof show the report of a migration in a cluster.
 func withClusterProof(cmd *cobra.Command) *cobra.Command {
-	o := &migrationReport{role: workload.RoleProof, print: printProofReport}
+	o := &migrationReport{role: workload.RoleProof, key: "report", print: printProofReport}
 	return withCluster(cmd, clusterForm{
 		use: "proof NAME | --source URL --target URL", conn: &o.conn, shared: []string{"output", "report"}, run: o.run,
 		long: `Show the last proof of a migration in a cluster, which was made after the restart of the new server; --report writes it as a page.
@@ -91,7 +92,7 @@ func (o *migrationReport) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	report := lastObject(log)
+	report := lastObject(log, o.key)
 	if report == nil {
 		return fmt.Errorf("the %s of migration %s has reported nothing yet: `slipway prometheus status %s` says how far it is", o.role, m.Name, called(m))
 	}
@@ -146,20 +147,36 @@ func jobLog(ctx context.Context, config *rest.Config, m *v1alpha1.PrometheusMigr
 	return log, nil
 }
 
-// lastObject is the last whole object of JSON that begins a line of a log, nil where there is none. Other lines are for people.
-func lastObject(log []byte) (found []byte) {
+// lastObject is the last whole object of JSON that begins a line of a log, or with a key what the last one that has it holds there; nil
+// where there is none. Other lines are for people.
+func lastObject(log []byte, key string) (found []byte) {
 	for len(log) > 0 {
 		line, after, _ := bytes.Cut(log, []byte("\n"))
 		if bytes.HasPrefix(line, []byte("{")) {
 			var object json.RawMessage
 			d := json.NewDecoder(bytes.NewReader(log))
 			if err := d.Decode(&object); err == nil {
-				found, after = object, log[d.InputOffset():]
+				after = log[d.InputOffset():]
+				if object = fieldOf(object, key); object != nil {
+					found = object
+				}
 			}
 		}
 		log = after
 	}
 	return found
+}
+
+// fieldOf is what an object holds at a key; with none it is the object.
+func fieldOf(object json.RawMessage, key string) json.RawMessage {
+	if key == "" {
+		return object
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(object, &fields) != nil {
+		return nil
+	}
+	return fields[key]
 }
 
 func printPreflightReport(cmd *cobra.Command, format string, report []byte) error {

@@ -248,7 +248,7 @@ func proofWords(p *v1alpha1.Proof) string {
 // printConditions prints what is not good. What has not begun is in nobody's way.
 func printConditions(out io.Writer, m *v1alpha1.PrometheusMigration) {
 	for _, c := range m.Status.Conditions {
-		quiet := []string{v1alpha1.ReasonPending, v1alpha1.ReasonRunning, v1alpha1.ReasonWaiting, v1alpha1.ReasonNeedsApproval, v1alpha1.ReasonObserving, v1alpha1.ReasonStopped}
+		quiet := []string{v1alpha1.ReasonPending, v1alpha1.ReasonRunning, v1alpha1.ReasonWaiting, v1alpha1.ReasonNeedsApproval, v1alpha1.ReasonObserving, v1alpha1.ReasonFilling, v1alpha1.ReasonStopped}
 		if c.Status == "False" && !slices.Contains(quiet, c.Reason) && c.Type != v1alpha1.ConditionReady {
 			fmt.Fprintf(out, "  %-9s %s: %s\n", c.Type, c.Reason, printable(c.Message))
 		}

@@ -114,10 +114,10 @@ func (o *preflightOptions) look(cmd *cobra.Command) (*preflight, error) {
 	ctx := cmd.Context()
 	p := survey.Pair{FreeBytes: int64(o.free)}
 	var err error
-	if p.Source, err = survey.Observe(ctx, o.coverage.Source); err != nil {
+	if p.Source, err = o.observe(cmd, o.coverage.Source); err != nil {
 		return nil, err
 	}
-	if p.Target, err = survey.Observe(ctx, o.coverage.Target); err != nil {
+	if p.Target, err = o.observe(cmd, o.coverage.Target); err != nil {
 		return nil, err
 	}
 	if !o.quiet {
@@ -139,6 +139,25 @@ func (o *preflightOptions) look(cmd *cobra.Command) (*preflight, error) {
 	r.Findings = survey.Judge(p, o.override)
 	r.Verdict = survey.Worst(r.Findings)
 	return r, nil
+}
+
+// observe asks a server that has just been started, or whose name is not known everywhere yet, again and again for as long as is waited at all.
+func (o *preflightOptions) observe(cmd *cobra.Command, c *server.Client) (*survey.Observation, error) {
+	ctx, until := cmd.Context(), time.Now().Add(o.coverage.Wait)
+	for {
+		seen, err := survey.Observe(ctx, c)
+		if err == nil || ctx.Err() != nil || time.Now().After(until) {
+			return seen, err
+		}
+		if !o.quiet {
+			fmt.Fprintln(cmd.ErrOrStderr(), "Waiting: "+printable(err.Error()))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func (r *preflight) print(out io.Writer, format string) error {

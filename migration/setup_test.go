@@ -48,9 +48,28 @@ func TestTheWholeWay(t *testing.T) {
 	y.led("after the cutover", newServer)
 	y.ready.Store(false)
 	y.led("while the target is not ready", oldServer)
+	hole := make(chan struct{})
+	y.play("proof", func(y *yard, pod *corev1.Pod, tick int) ([]any, *int32) {
+		select {
+		case <-hole:
+			return looksAgain(y, pod, tick)
+		default:
+			return []any{progress("Seam", object{"waits": []string{"its head is cut"}})}, nil
+		}
+	})
 	y.ready.Store(true)
-	y.led("when it is again", newServer)
 	y.approve(v1alpha1.ApprovalFinalize)
+	y.until("what the target missed is brought", func(m *v1alpha1.PrometheusMigration) bool {
+		p := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionProgressing)
+		pods, _ := y.counts()
+		return pods["proof"] == 2 && p.Reason == v1alpha1.ReasonFilling && strings.Contains(p.Message, "missed_samples_are_brought_first: the target did not answer at") &&
+			strings.Contains(m.Status.Endpoint.Reason, "back_while_target_lacks_samples")
+	})
+	if to := y.leadsTo(t.Context()); to != oldServer {
+		t.Errorf("while the target lacks samples users are led to %q", to)
+	}
+	close(hole)
+	y.led("when it lacks nothing", newServer)
 	m = y.reaches(v1alpha1.PhaseFinalized)
 	if !strings.Contains(strings.Join(m.Status.Notes, " "), "systemctl disable") {
 		t.Errorf("what can be switched off is not told: %q", m.Status.Notes)
@@ -202,7 +221,7 @@ func TestWhatHolds(t *testing.T) {
 		}, v1alpha1.ReasonStopped, v1alpha1.PhaseRehearse, "local_file_system: it is nfs4 (take a local disk)"},
 		{"a proof that finds a difference", func(y *yard, _ *v1alpha1.PrometheusMigration) {
 			y.play("proof", func(*yard, *corev1.Pod, int) ([]any, *int32) {
-				return ends(1, object{"verdict": "Different", "summary": "3 samples differ"})
+				return ends(1, progress("Verify", object{"stop": object{"rule": "not_proved", "text": "3 samples differ"}}))
 			})
 		}, v1alpha1.ReasonStopped, v1alpha1.PhaseVerify, "3 samples differ"},
 		{"a move that stops", func(y *yard, _ *v1alpha1.PrometheusMigration) {

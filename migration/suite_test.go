@@ -454,10 +454,9 @@ func scripts() map[role]script {
 	return map[role]script{
 		"rehearse":  report(object{"verdict": "Fine", "says": "nothing stands in the way", "findings": []any{}}),
 		"preflight": report(object{"verdict": "Fine", "findings": []any{}}),
-		"proof":     report(object{"verdict": "proved", "summary": "200 pairs, bit by bit"}),
 		"finalize":  report(object{"state": "Done", "steps": []any{}, "switchOff": []any{object{"what": "prometheus on monitor", "how": "systemctl disable"}}, "done": true}),
 		"undo":      report(object{"phase": "Pin", "done": true}),
-		"move":      moves, "cutover": cutsOver, "rollback": rollsBack,
+		"move":      moves, "proof": looksAgain, "cutover": cutsOver, "rollback": rollsBack,
 	}
 }
 
@@ -482,6 +481,12 @@ func moves(y *yard, pod *corev1.Pod, tick int) ([]any, *int32) {
 	}
 	return ends(0, progress("Done", object{"done": true, "end": time.Now().UTC(),
 		"proof": object{"verdict": "proved", "summary": "all is there", "seed": 7, "at": time.Now().UTC()}}))
+}
+
+// looksAgain finds that the target has everything.
+func looksAgain(*yard, *corev1.Pod, int) ([]any, *int32) {
+	return ends(0, object{"report": object{"verdict": "proved"}}, progress("Done", object{"done": true, "end": time.Now().UTC(), "targetStarted": time.Now().UTC(),
+		"proof": object{"verdict": "proved", "summary": "200 pairs, bit by bit", "seed": 7, "at": time.Now().UTC()}}))
 }
 
 func steps(step string, more object) object {

@@ -50,7 +50,7 @@ func Decide(w *World) *Decision {
 		if w.Deleting {
 			d.wait("it goes away when it is final; spec.goal: RolledBack puts everything back instead")
 		}
-		course = []step{clusterAnswers, hasCutOverConfiguration, isCutOver, isObserved, mayFinalize, isFinalized}
+		course = []step{clusterAnswers, hasCutOverConfiguration, isCutOver, isWhole, isObserved, mayFinalize, isFinalized}
 	}
 	for _, next := range course {
 		if !next(w, d) {
@@ -58,6 +58,9 @@ func Decide(w *World) *Decision {
 		}
 	}
 	w.gate(d)
+	if j := w.job(RoleProof); j != nil && j.Line != nil && j.Line.Phase != "" { // it knows more than the first run
+		d.Move = j.Line
+	}
 	return d
 }
 
@@ -304,8 +307,11 @@ func isRestarted(w *World, d *Decision) bool {
 }
 
 func isProvedAgain(w *World, d *Decision) bool {
-	if !w.ran(d, RoleProof, "both are compared once more, after the restart") {
+	if !w.ran(d, RoleProof, "what the target missed in its restart is brought, and both are compared once more") {
 		return false
+	}
+	if why := w.missed(); why != "" && !w.begun() { // a cutover that has begun is ended first; users wait
+		return w.fill(d, why)
 	}
 	d.reach(v1alpha1.ConditionVerified)
 	return true
@@ -314,15 +320,18 @@ func isProvedAgain(w *World, d *Decision) bool {
 // proof is the last one.
 func (w *World) proof() *v1alpha1.Proof {
 	j := w.job(RoleMove)
-	if j == nil || j.Line == nil || j.Line.Proof == nil {
+	again := w.job(RoleProof)
+	switch {
+	case again.ended() && again.Line.Proof != nil:
+		p := proofOf(again.Line.Proof, v1alpha1.AfterRestartDone)
+		p.LookedAt, p.TargetStarted = instant(&again.Begun), instant(again.Line.TargetStarted)
+		return p
+	case w.cutOver() && w.Status.Proof != nil: // what was seen then stays seen
+		return w.Status.Proof
+	case j == nil || j.Line == nil || j.Line.Proof == nil:
 		return w.Status.Proof
 	}
-	p := proofOf(j.Line.Proof, v1alpha1.AfterRestartPending)
-	if again := w.job(RoleProof); again != nil && !again.Ended.IsZero() && again.Line != nil && again.Line.Verdict != "" {
-		l := again.Line
-		p = proofOf(&Proof{Verdict: l.Verdict, Summary: first(l.Summary, l.Says), Seed: j.Line.Proof.Seed, At: again.Ended}, v1alpha1.AfterRestartDone)
-	}
-	return p
+	return proofOf(j.Line.Proof, v1alpha1.AfterRestartPending)
 }
 
 // retryAfter is how long a job that ended badly is left: a rule stops for a reason that a person mends, other ends are accidents.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
@@ -34,11 +35,17 @@ func TestTheCourse(t *testing.T) {
 		{"the pod is made again", with(proved1(), func(w *World) { w.Target.Pod.Ending = true })},
 		{"it runs again", with(proved2(), func(w *World) { delete(w.Jobs, RoleProof) })},
 		{"it was proved twice", proved2()},
+		{"the target was started again", startedAgain(proved2())},
 		{"the cutover is approved", with(cuttingOver(nil), func(w *World) { delete(w.Jobs, RoleCutover) })},
 		{"the target is to send alerts", cuttingOver(&Line{Step: "TargetAlertingOn", Wants: wantsAlerting})},
 		{"the source's file is to be edited", with(cuttingOver(&Line{Step: "SourceAlertingOff", NeedsApproval: "SourceAlertingOff", Diff: "-alerting:"}), func(w *World) { w.Target.Stage = StageAlerts })},
 		{"it is cut over", with(cutOver(0), func(w *World) { w.Status.CutOverAt = nil })},
 		{"it is observed", cutOver(time.Minute)},
+		{"the target dies under users", with(startedAgain(cutOver(time.Minute)), func(w *World) { w.Target.Pod.Ready = false })},
+		{"it is there again", startedAgain(cutOver(time.Minute))},
+		{"what it missed is brought", with(startedAgain(cutOver(2*time.Hour)), func(w *World) {
+			w.Status.Proof, w.Jobs[RoleProof] = w.proof(), running(&Line{Phase: "Seam", Waits: []string{"the target writes block [11:59, 12:00)"}})
+		})},
 		{"the observation is over", cutOver(2 * time.Hour)},
 		{"the end is approved", with(cutOver(2*time.Hour), func(w *World) { w.Spec.Approved = []v1alpha1.Approval{v1alpha1.ApprovalFinalize} })},
 		{"it is final", final()},
@@ -98,9 +105,31 @@ func TestDecide(t *testing.T) {
 		{"nothing restarts the target when the second proof was begun", with(proved1(), func(w *World) { w.Jobs[RoleProof] = running(nil) }), v1alpha1.PhaseVerify, nil, ""},
 		{"nothing restarts the target after the second proof", with(cuttingOver(nil), func(w *World) { w.Target.Pod.Started = ago(9 * time.Hour) }), v1alpha1.PhaseCutover, nil, ""},
 		{"a second proof that differs keeps users where they are", with(proved2(), func(w *World) {
-			w.Jobs[RoleProof] = &Job{Same: true, Failed: true, Ended: ago(time.Second), Line: &Line{Verdict: "Different", Summary: "3 samples differ"}}
+			w.Jobs[RoleProof] = &Job{Same: true, Failed: true, Ended: ago(time.Second), Line: &Line{Phase: "Verify", Stop: &Stop{"not_proved", "3 samples differ"}}}
 			w.Spec.Gates.Cutover = v1alpha1.GateAuto
-		}), v1alpha1.PhaseVerify, nil, RuleReport},
+		}), v1alpha1.PhaseVerify, nil, "not_proved"},
+		{"a target that was started again is filled before the cutover", with(startedAgain(proved2()), func(w *World) { w.Spec.Gates.Cutover = v1alpha1.GateAuto }),
+			v1alpha1.PhaseVerify, []string{"RunAgain proof"}, RuleFilled},
+		{"a target that is not there yet is not filled", with(startedAgain(proved2()), func(w *World) { w.Target.Pod.Ready = false }), v1alpha1.PhaseVerify, nil, RuleFilled},
+		{"a cutover that has begun is ended before the target is filled", startedAgain(cuttingOver(nil)), v1alpha1.PhaseCutover, nil, ""},
+		{"a target that was started again after the cutover is filled", startedAgain(cutOver(time.Minute)), v1alpha1.PhaseObserve, []string{"RunAgain proof"}, RuleFilled},
+		{"a target that did not answer is filled, though nobody restarted it", with(cutOver(time.Minute), func(w *World) {
+			w.Status.Endpoint = &v1alpha1.EndpointStatus{LeadsTo: v1alpha1.SideSource, Since: &metav1.Time{Time: ago(time.Second)}}
+		}), v1alpha1.PhaseObserve, []string{"RunAgain proof"}, RuleFilled},
+		{"a target that lacks samples is not made final", with(startedAgain(cutOver(2*time.Hour)), func(w *World) {
+			w.Spec.Gates.Finalize, w.Jobs[RoleFinalize] = v1alpha1.GateAuto, running(nil)
+		}), v1alpha1.PhaseObserve, []string{"Forget finalize", "RunAgain proof"}, RuleFilled},
+		{"what is brought holds the end", with(startedAgain(cutOver(2*time.Hour)), func(w *World) {
+			w.Spec.Gates.Finalize, w.Status.Proof, w.Jobs[RoleProof] = v1alpha1.GateAuto, w.proof(), running(nil)
+		}), v1alpha1.PhaseObserve, nil, RuleFilled},
+		{"samples that cannot be brought hold the end", with(startedAgain(cutOver(2*time.Hour)), func(w *World) {
+			w.Spec.Gates.Finalize, w.Status.Proof = v1alpha1.GateAuto, w.proof()
+			w.Jobs[RoleProof] = &Job{Same: true, Failed: true, Ended: ago(time.Second), Line: &Line{Phase: "Seam", Stop: &Stop{"source_is_silent", "no route"}}}
+		}), v1alpha1.PhaseObserve, nil, "source_is_silent"},
+		{"a target that was filled is made final", with(startedAgain(cutOver(2*time.Hour)), func(w *World) {
+			w.Spec.Gates.Finalize = v1alpha1.GateAuto
+			w.Jobs[RoleProof].Line.TargetStarted, w.Jobs[RoleProof].Begun = ptr.To(ago(9*time.Second)), ago(5*time.Second)
+		}), v1alpha1.PhaseFinalize, []string{"Run finalize"}, ""},
 		{"a first proof that differs stops", with(proved1(), func(w *World) { w.Jobs[RoleMove].Line.Proof.Verdict = "Different" }), v1alpha1.PhaseVerify, nil, RuleProvedFirst},
 		{"an open gate and no window cut over", with(proved2(), func(w *World) { w.Spec.Gates.Cutover = v1alpha1.GateAuto }), v1alpha1.PhaseCutover, []string{"Run cutover"}, ""},
 		{"a window that closes does not stop what was begun", with(cuttingOver(nil), func(w *World) { w.Spec.Cutover.Window = &v1alpha1.Window{From: "02:00", To: "05:00"} }), v1alpha1.PhaseCutover, nil, ""},

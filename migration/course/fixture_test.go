@@ -57,7 +57,9 @@ func proved1() *World {
 func proved2() *World {
 	w := proved1()
 	w.Target.Pod.Started = ago(30 * time.Minute)
-	w.Jobs[RoleProof] = done(Line{Verdict: "proved", Summary: "all is there still"})
+	w.Jobs[RoleProof] = done(Line{Phase: "Done", Done: true, Proof: &Proof{Verdict: "proved", Summary: "all is there still", At: ago(20 * time.Minute)},
+		TargetStarted: ptr.To(ago(30 * time.Minute)), Gaps: []Gap{{From: ago(31 * time.Minute), To: ago(30 * time.Minute), Filled: true}}})
+	w.Jobs[RoleProof].Begun = ago(29 * time.Minute)
 	return w
 }
 
@@ -73,6 +75,13 @@ func cutOver(since time.Duration) *World {
 	w.Target.Stage = StageCutOver
 	w.Jobs[RoleCutover] = done(Line{Done: true})
 	w.Status.CutOverAt = &metav1.Time{Time: ago(since)}
+	w.Status.Endpoint = &v1alpha1.EndpointStatus{LeadsTo: v1alpha1.SideTarget, Wanted: v1alpha1.SideTarget, Since: w.Status.CutOverAt}
+	return w
+}
+
+// startedAgain is a world whose target was started again, and runs.
+func startedAgain(w *World) *World {
+	w.Target.Pod.Started = ago(10 * time.Second)
 	return w
 }
 

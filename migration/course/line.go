@@ -27,6 +27,11 @@ type Line struct {
 	Proof    *Proof     `json:"proof"`
 	Stop     *Stop      `json:"stop"`
 	Done     bool       `json:"done"`
+	// TargetStarted is since when the target ran when the run looked last; Gaps are what it missed, newest last.
+	TargetStarted *time.Time `json:"targetStarted"`
+	Gaps          []Gap      `json:"gaps"`
+	// Report is that of a proof, in a line of its own that tells nothing else.
+	Report json.RawMessage `json:"report"`
 	// Of a cutover or a rollback.
 	Step          string `json:"step"`
 	State         string `json:"state"`
@@ -60,6 +65,13 @@ func (s *Steps) UnmarshalJSON(data []byte) error {
 		*s = append(*s, strings.TrimSpace(o.Step+" "+o.Subject)+": "+o.Phase)
 	}
 	return nil
+}
+
+// Gap is a time in which the target had no samples of its own; Filled says that it has those of the source.
+type Gap struct {
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Filled bool      `json:"filled"`
 }
 
 // Off is what can be switched off when a move is final.
@@ -132,7 +144,9 @@ func ReadLog(log []byte) (*Line, string) {
 			log = after
 			continue
 		}
-		found = &l
+		if l.Report == nil {
+			found = &l
+		}
 		log = log[min(int(d.InputOffset()), len(log)):]
 	}
 	return found, rest

@@ -10,6 +10,7 @@ const (
 	RuleAnswersItself   = "target_answers_for_itself_when_compared"
 	RuleProvedFirst     = "proved_before_cutover"
 	RuleRestartedFirst  = "proved_again_after_restart"
+	RuleFilled          = "missed_samples_are_brought_first"
 	RuleNoRestart       = "never_restarted_after_second_proof"
 	RuleWindow          = "cutover_within_window"
 	RuleApproved        = "gate_waits_for_a_person"
@@ -40,6 +41,7 @@ func Rules() []Rule {
 		{RuleAnswersItself, "while both servers are compared the target does not ask the source"},
 		{RuleProvedFirst, "users and alerts move only after a proof"},
 		{RuleRestartedFirst, "the target is restarted once after the first proof, and proved again"},
+		{RuleFilled, "while the target lacks what it missed since it was compared, users stay with the source and nothing is final"},
 		{RuleNoRestart, "nothing restarts the target on purpose after the second proof"},
 		{RuleWindow, "a cutover begins within its window; one that has begun is ended"},
 		{RuleApproved, "a gate that is Manual waits for its word in spec.approved"},

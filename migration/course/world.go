@@ -15,7 +15,7 @@ const (
 	RoleShim      Role = "shim"
 	RolePreflight Role = "preflight"
 	RoleMove      Role = "move"
-	RoleProof     Role = "proof"
+	RoleProof     Role = "proof" // the move again, after a restart of the target: what that missed is brought, and both are compared
 	RoleCutover   Role = "cutover"
 	RoleFinalize  Role = "finalize"
 	RoleRollback  Role = "rollback"
@@ -118,8 +118,8 @@ type Job struct {
 	Same bool
 	// Succeeded and Failed say how it ended; Ending that it is being deleted; Suspended that it was stopped and stays as a witness.
 	Succeeded, Failed, Ending, Suspended bool
-	// Ended is when, the zero time while it runs.
-	Ended time.Time
+	// Begun is when it was made; Ended when it ended, the zero time while it runs.
+	Begun, Ended time.Time
 	// Line is the last line that it told; nil for none. Says is the end of its log where that is no line, or why its pod does not run.
 	Line *Line
 	Says string
@@ -127,6 +127,9 @@ type Job struct {
 
 // passed says that a job came to its end, and said so.
 func (j *Job) passed() bool { return j != nil && j.Succeeded && j.Line != nil && !j.Ending }
+
+// ended says that a job that tells of itself came to an end of any kind.
+func (j *Job) ended() bool { return j != nil && !j.Ended.IsZero() && j.Line != nil }
 
 // stopped is the rule by which a job stopped, where it named one.
 func (j *Job) stopped() *v1alpha1.Stop {

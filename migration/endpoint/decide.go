@@ -33,6 +33,8 @@ type Input struct {
 	// SourceProbes are probes of the old server; the zero value when nobody can ask it from here.
 	SourceProbes Streak
 	Target       Pod
+	// Missed says what the target lacks that the source has; empty: nothing that is known.
+	Missed string
 	// Slice is the EndpointSlice as it is now, nil when there is none.
 	Slice *discoveryv1.EndpointSlice
 	// SelectorServes says, after Finalize, that an EndpointSlice of Kubernetes' own leads to a ready pod.
@@ -136,6 +138,8 @@ func (in Input) stay(down bool, why string) *Decision {
 		d = in.lead(Target, RuleSourceSilent, why+"; the old one does not answer either: "+in.SourceProbes.Last.Says)
 	case down:
 		d = in.lead(Source, RuleBack, why)
+	case in.Missed != "" && !in.SourceProbes.Down():
+		d = in.lead(Source, RuleMissed, in.Missed)
 	case !in.Target.Probes.Asked():
 		d = in.lead(Target, RuleLookFirst, "the new server was not asked yet")
 	default:
@@ -158,6 +162,8 @@ func (in Input) goOver(down bool, why string, to netip.AddrPort) *Decision {
 		d = in.lead(Source, RuleLookFirst, "the new server was not asked yet")
 	case down:
 		d = in.lead(Source, RuleBack, why)
+	case in.Missed != "" && !in.SourceProbes.Down():
+		d = in.lead(Source, RuleMissed, in.Missed)
 	case up < in.Steady && !in.SourceProbes.Down():
 		d = in.lead(Source, RuleSteady, fmt.Sprintf("it has answered for %s, wanted are %s", up.Round(time.Second), in.Steady))
 		d.Again = in.Steady - up

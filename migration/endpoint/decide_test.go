@@ -57,6 +57,15 @@ func TestDecide(t *testing.T) {
 		{"stays at the target after one probe without an answer", func(in *Input) { in.Target.Probes = streak(Silent, 1, 0) }, Target, RuleServes, pod, false},
 		{"goes back after two probes without an answer", func(in *Input) { in.Target.Probes = streak(Silent, 2, time.Second) }, Source, RuleBack, "198.18.0.21:9090", true},
 		{"goes back when it may not ask any more", func(in *Input) { in.Target.Probes = streak(NotAllowed, 2, time.Second) }, Source, RuleBack, "198.18.0.21:9090", true},
+		{"goes back when the target lacks samples, however ready it is", func(in *Input) { in.Missed = "it was started again" }, Source, RuleMissed, "198.18.0.21:9090", true},
+		{"stays at a target that lacks samples when the source does not answer", func(in *Input) {
+			in.Missed, in.SourceProbes = "it was started again", streak(Silent, 2, time.Second)
+		}, Target, RuleServes, pod, false},
+		{"waits at the source until what the target missed is brought", func(in *Input) { atSource(in); in.Missed = "it was started again" }, Source, RuleMissed, "198.18.0.21:9090", false},
+		{"says first that the target does not answer", func(in *Input) {
+			atSource(in)
+			in.Missed, in.Target.Probes = "it was started again", streak(Refused, 3, time.Second)
+		}, Source, RuleBack, "198.18.0.21:9090", false},
 		{"goes back when the pod is being deleted", func(in *Input) { in.Target.Ending = true }, Source, RuleBack, "198.18.0.21:9090", true},
 		{"goes back when the pod is not ready", func(in *Input) { in.Target.Ready = false }, Source, RuleBack, "198.18.0.21:9090", true},
 		{"goes back when the pod is gone", func(in *Input) { in.Target = Pod{Port: 9090} }, Source, RuleBack, "198.18.0.21:9090", true},

@@ -31,6 +31,8 @@ const (
 	RuleSourceSilent = "stay_where_an_answer_is"
 	// RuleBack: the old server answers while the new one does not; it is complete until Finalize.
 	RuleBack = "back_while_target_is_not_ready"
+	// RuleMissed: the old server answers while the new one lacks samples, for instance after it was restarted; they are brought from the old one.
+	RuleMissed = "back_while_target_lacks_samples"
 	// RuleSteady: the new server gets the users when it answered for a while, in a row.
 	RuleSteady = "target_after_it_answered_in_a_row"
 	// RuleServes: the new server answers.

@@ -17,6 +17,7 @@ import (
 
 // act does one step.
 func (m *mover) act(ctx context.Context, w *World, s *Step) error {
+	m.looked = nil // what was seen of the target's scrapes is of before
 	switch s.Kind {
 	case stepResume:
 		return m.again(ctx, m.installer.Resume(ctx))
@@ -28,8 +29,9 @@ func (m *mover) act(ctx context.Context, w *World, s *Step) error {
 	case stepLower:
 		return m.lower(s)
 	case stepEnd:
-		m.state.End = s.At
-		return m.save("end")
+		return m.end(w, s)
+	case stepLook:
+		return m.look(ctx)
 	case stepExpire:
 		m.state.Expired = append(m.state.Expired, s.Blocks...)
 		m.state.note("%s: the source's own retention has reached them", blocks(s.Blocks))
@@ -44,6 +46,41 @@ func (m *mover) act(ctx context.Context, w *World, s *Step) error {
 		return m.verify(ctx, w)
 	}
 	return m.release(ctx)
+}
+
+// end freezes where a round ends. A round of which nothing is cut yet is made longer; else another one begins.
+func (m *mover) end(w *World, s *Step) error {
+	span := m.o.SeamSpan.Milliseconds()
+	rounds := slices.Clone(m.state.Rounds)
+	switch last := len(rounds) - 1; {
+	case last < 0:
+		rounds = []seam.Round{{From: m.state.Seam, End: s.At}}
+	case len(rounds[last].Parts) == 0:
+		rounds[last].End = s.At
+	default:
+		rounds = append(rounds, seam.Round{From: max(m.state.Seam, rounds[last].End-span), End: s.At})
+	}
+	for _, o := range w.outages() {
+		o.Round = len(rounds) - 1
+		m.state.Outages = append(m.state.Outages, o)
+		m.state.note("the target missed scrapes %s: %s", o.Range, o.Why)
+	}
+	m.state.Rounds, m.state.Covered = rounds, s.At-span
+	m.state.Proof, m.state.Released = nil, false
+	return m.save("end")
+}
+
+// look looks through the target's own scrapes. What did not work is told, and tried again.
+func (m *mover) look(ctx context.Context) error {
+	found, err := m.o.Outages(ctx, m.state.Covered)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	m.looked = &looked{at: time.Now(), outages: found}
+	if err != nil {
+		m.looked.unseen = fmt.Sprintf("looking whether the target missed scrapes: %v", err)
+	}
+	return nil
 }
 
 // pin holds blocks on the source and freezes what they are. One that went away since the listing is looked for again.
@@ -83,7 +120,13 @@ func (m *mover) lower(s *Step) error {
 		}
 	}
 	m.state.note("S' was lowered from %s to %s", stamp(m.state.Seam), stamp(s.At))
-	m.state.Seam, m.state.Cuts, m.state.Behind = s.At, nil, nil
+	if end := m.state.End(); end > 0 {
+		m.state.Rounds = []seam.Round{{From: s.At, End: end}}
+	}
+	for i := range m.state.Outages {
+		m.state.Outages[i].Round = 0
+	}
+	m.state.Seam, m.state.Cuts, m.state.Proof = s.At, nil, nil
 	return m.save("lowered")
 }
 
@@ -212,7 +255,7 @@ func first(r *proof.Report) string {
 // proofInput is what must be on the target: the blocks that went in whole, and the pieces of the others.
 func (w *World) proofInput() ProofInput {
 	s := &w.State
-	in := ProofInput{Seam: s.Seam, SourceBlocks: &block.Listing{}, TargetBlocks: &block.Listing{Blocks: w.Target}}
+	in := ProofInput{Seam: s.Seam, End: s.End(), Filled: s.Filled(), SourceBlocks: &block.Listing{}, TargetBlocks: &block.Listing{Blocks: w.Target}}
 	left := append(slices.Clone(w.Lost), s.Expired...)
 	for _, e := range s.Frozen {
 		if e.Meta.MaxTime <= s.Seam && !slices.Contains(left, e.Name) {

@@ -79,9 +79,23 @@ func (p *Plan) planFlags() error {
 	if err := p.blockDurations(); err != nil {
 		return err
 	}
+	p.reloadInterval()
 	p.carry()
 	p.web()
 	return nil
+}
+
+// reloadsBlocks is the first version with --storage.tsdb.block-reload-interval (changelog of 3.9.0, #16728).
+func reloadsBlocks() skew.Version { return skew.Version{Major: 3, Minor: 9} }
+
+// reloadInterval: each block that is installed is waited for until the server has seen it, which is once a minute by default. A look reads a
+// small file for each block.
+func (p *Plan) reloadInterval() {
+	if p.Version.Before(reloadsBlocks()) {
+		return
+	}
+	p.Args = append(p.Args, "--storage.tsdb.block-reload-interval=5s")
+	p.changed("block-reload-interval", "--storage.tsdb.block-reload-interval", "5s in place of a minute", "a block that is installed is seen at once, and one that is broken, too")
 }
 
 func (p *Plan) listen() {

@@ -48,8 +48,7 @@ func planned(t testing.TB, o Options) []client.Object {
 	}
 	d, s, err := w.Shim()
 	add(err, d, s)
-	proof := func() (*batchv1.Job, error) { return w.Proof(time.UnixMilli(1_790_000_000_123)) }
-	for _, job := range []func() (*batchv1.Job, error){w.Rehearse, w.Preflight, w.Move, proof, w.Cutover, w.Rollback, w.Finalize} {
+	for _, job := range []func() (*batchv1.Job, error){w.Rehearse, w.Preflight, w.Move, w.Proof, w.Cutover, w.Rollback, w.Finalize} {
 		j, err := job()
 		add(err, j)
 	}

@@ -79,16 +79,21 @@ func (w *Workload) Rehearse() (*batchv1.Job, error) {
 	return w.job(RoleRehearse, pod{args: args, volume: true})
 }
 
+// targetStarts is how long a target that has just become ready may take until its name is known in the cluster and it scrapes as the source does.
+const targetStarts = time.Minute
+
 // Preflight compares both running servers; its report is one object of JSON.
 func (w *Workload) Preflight() (*batchv1.Job, error) {
-	args := []string{"prometheus", "preflight", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("output", "json")}
+	args := []string{"prometheus", "preflight", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("output", "json"), flag("wait", targetStarts.String())}
 	args = slices.Concat(args, each("except", w.o.Except), each("override", w.o.Overrides.Preflight), number("free", w.o.FreeBytes),
 		number("scrapes", int64(w.o.Transfer.Scrapes)))
 	return w.job(RolePreflight, pod{args: args})
 }
 
 // Move brings the history, from the pin to the proof.
-func (w *Workload) Move() (*batchv1.Job, error) {
+func (w *Workload) Move() (*batchv1.Job, error) { return w.move(RoleMove) }
+
+func (w *Workload) move(r Role) (*batchv1.Job, error) {
 	from, secret, err := w.o.Source.from()
 	if err != nil {
 		return nil, fmt.Errorf("planning the pods of migration %s: %w", w.o.Name, err)
@@ -104,7 +109,7 @@ func (w *Workload) Move() (*batchv1.Job, error) {
 	if x.LongestScrape > 0 {
 		args = append(args, flag("seam-span", x.twoScrapes().String()))
 	}
-	return w.job(RoleMove, pod{args: args, volume: true, secrets: []mount{secret}})
+	return w.job(r, pod{args: args, volume: true, secrets: []mount{secret}})
 }
 
 // from are the flags that say where blocks come from, and the Secret with what lets in there.
@@ -133,16 +138,9 @@ func (h *Host) address() string {
 	return net.JoinHostPort(h.Address, strconv.Itoa(int(cmp.Or(h.Port, 22))))
 }
 
-// Proof compares both servers once more, such as after a restart of the target; its report is one object of JSON. The seam is S', the zero time
-// where it is not known.
-func (w *Workload) Proof(seam time.Time) (*batchv1.Job, error) {
-	args := []string{"prometheus", "proof", flag("source", w.o.Source.URL), flag("target", w.o.TargetURL), flag("output", "json"), "--quiet"}
-	args = slices.Concat(args, each("left-behind", w.o.Except), number("samples", int64(w.o.Transfer.Samples)))
-	if !seam.IsZero() {
-		args = append(args, flag("seam", seam.UTC().Format(time.RFC3339Nano)))
-	}
-	return w.job(RoleProof, pod{args: args})
-}
+// Proof is the move once more, after the target was restarted or did not answer for a while: what it missed is brought, and both are compared.
+// It goes by the state of the first one, which has to have ended.
+func (w *Workload) Proof() (*batchv1.Job, error) { return w.move(RoleProof) }
 
 // Cutover lets people look at the target.
 func (w *Workload) Cutover() (*batchv1.Job, error) {

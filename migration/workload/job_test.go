@@ -3,7 +3,6 @@ package workload
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
@@ -44,11 +43,9 @@ func TestArgumentsFollowTheOptions(t *testing.T) {
 	}{
 		{"a rehearsal leaves defaults to the command", w.Rehearse, "prometheus rehearse /prometheus --source=http://monitor:9090 --output=json --quiet --reach=ssh=[fd00::21]:22"},
 		{"a preflight leaves defaults to the command", w.Preflight,
-			"prometheus preflight --source=http://monitor:9090 --target=http://prometheus-ecs-pod.monitoring.svc:9090 --output=json"},
+			"prometheus preflight --source=http://monitor:9090 --target=http://prometheus-ecs-pod.monitoring.svc:9090 --output=json --wait=1m0s"},
 		{"a move over SSH leaves defaults to the command", w.Move, "prometheus migrate --source=ssh://root@[fd00::21]:22/data/prometheus --ssh-key=/etc/slipway/ssh/ssh-privatekey --host-key=ssh-ed25519 AAAA --source-server=http://monitor:9090 " +
 			"--target=http://prometheus-ecs-pod.monitoring.svc:9090 --target-data=/prometheus --state=/prometheus/slipway-move --progress=json --reload-target --accept-coverage"},
-		{"a proof without a seam compares a copy", func() (*batchv1.Job, error) { return w.Proof(time.Time{}) },
-			"prometheus proof --source=http://monitor:9090 --target=http://prometheus-ecs-pod.monitoring.svc:9090 --output=json --quiet"},
 		{"a cutover without approvals approves nothing", w.Cutover, "prometheus cutover --file=/etc/slipway/cutover/cutover.yaml --state=/prometheus/slipway-cutover --progress=json"},
 		{"a rollback goes by what was kept", w.Rollback, "prometheus rollback --state=/prometheus/slipway-cutover --progress=json"},
 		{"a finalize watches as long as the command does", w.Finalize, "prometheus finalize --state=/prometheus/slipway-cutover --progress=json"},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -39,9 +40,10 @@ const (
 	// oldConfig is the configuration of the old server on its machine.
 	oldConfig = "/etc/prometheus/prometheus.yml"
 	// scrapedTargets is how many targets both servers scrape.
-	scrapedTargets = 20
-	// historyBlocks are written before the old server starts, each of historyRange.
-	historyBlocks = 4
+	scrapedTargets = 200
+	// historyBlocks are written before the old server starts, of a length that makes them historyDays together.
+	historyBlocks = 6
+	blockLength   = (historyDays*24 + 12) * time.Hour / historyBlocks
 )
 
 // house is a lab in which an old server runs on the first machine, and Slipway built a cluster of the other two.
@@ -199,7 +201,7 @@ func serveTargets(t *testing.T, address string) string {
 // oldConfiguration is what the old server scrapes and records.
 func (h *house) oldConfiguration() string {
 	var b strings.Builder
-	b.WriteString("global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\n  external_labels: {site: rack}\nrule_files: [rules/*.yml]\nscrape_configs:\n")
+	b.WriteString("global:\n  scrape_interval: 2s\n  evaluation_interval: 2s\n  external_labels: {site: rack}\nrule_files: [rules/*.yml]\nscrape_configs:\n")
 	b.WriteString("  - job_name: prometheus # itself\n    static_configs:\n      - targets: ['localhost:9090']\n")
 	b.WriteString("  - job_name: tickets\n    static_configs:\n")
 	for i := range scrapedTargets {
@@ -215,9 +217,9 @@ const oldRules = "groups:\n  - name: tickets\n    rules:\n      - record: job:ti
 func (h *house) startOld(history int64) {
 	h.t.Helper()
 	dir := h.t.TempDir()
-	end := time.Now().Truncate(historyRange)
+	end := time.Now().Truncate(2 * time.Hour)
 	for i := range historyBlocks {
-		if err := writeBlock(h.t.Context(), dir, end.Add(-time.Duration(i+1)*historyRange).UnixMilli(), history/historyBlocks); err != nil {
+		if err := writeBlock(h.t.Context(), dir, end.Add(-time.Duration(i+1)*blockLength).UnixMilli(), blockLength, history/historyBlocks); err != nil {
 			h.t.Fatalf("making the history: %v", err)
 		}
 	}
@@ -287,6 +289,35 @@ type users struct {
 	load
 	// whole is how many samples of the past every answer must be made of.
 	whole string
+	// old is a server that has the recent past, too; empty: it is not asked.
+	old string
+}
+
+// compare has answers about the last minute held against those of a server; empty: against nothing.
+func (u *users) compare(server string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.old = server
+}
+
+// recent asks how often a target was scraped lately: users must not see fewer, but for scrapes that come later on one of the servers.
+func (u *users) recent(ctx context.Context, address string) error {
+	u.mu.Lock()
+	old := u.old
+	u.mu.Unlock()
+	if old == "" {
+		return nil
+	}
+	query := fmt.Sprintf(`count_over_time(tickets_total{n="0",instance="ticket-7"}[40s] @ %d)`, time.Now().Add(-5*time.Second).Unix())
+	want, err := value(ctx, old, query)
+	if err != nil {
+		return fmt.Errorf("asking the old server: %w", err)
+	}
+	got, err := value(ctx, address, query)
+	if err == nil && fewer(got, want, 3) {
+		err = fmt.Errorf("%s scrapes of the last minute, the old server has %s", got, want)
+	}
+	return err
 }
 
 // askUsers begins to ask at an address, with the number of samples that one series of the history has.
@@ -313,7 +344,7 @@ func (h *house) askUsers(address string) *users {
 }
 
 // pastQuery counts the samples of the past of one series: an answer of less is a partial one.
-const pastQuery = `count_over_time(size_bytes_bucket{le="10"}[20d])`
+const pastQuery = `count_over_time(size_bytes_bucket{le="10"}[40d])`
 
 // once asks both questions; a connection that is refused may be tried again for five seconds.
 func (u *users) once(ctx context.Context, address string) {
@@ -323,6 +354,9 @@ func (u *users) once(ctx context.Context, address string) {
 		var now, past string
 		if now, err = value(ctx, address, `count(up{job="tickets"})`); err == nil {
 			past, err = value(ctx, address, pastQuery)
+		}
+		if err == nil {
+			err = u.recent(ctx, address)
 		}
 		if err == nil && (now != fmt.Sprint(scrapedTargets) || past != u.whole) {
 			err = fmt.Errorf("%s targets and %s samples of the past, want %d and %s", now, past, scrapedTargets, u.whole)
@@ -357,13 +391,22 @@ func value(ctx context.Context, server, query string) (string, error) {
 		return "", err
 	}
 	defer resp.Body.Close()
+	text, err := readValue(query, resp.Body)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", resp.Status, err)
+	}
+	return text, nil
+}
+
+// readValue is the one number of an answer.
+func readValue(query string, answer io.Reader) (string, error) {
 	var a struct {
 		Status, Error string
 		Warnings      []string
 		Data          struct{ Result []struct{ Value [2]any } }
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
-		return "", fmt.Errorf("%s: %w", resp.Status, err)
+	if err := json.NewDecoder(answer).Decode(&a); err != nil {
+		return "", err
 	}
 	if a.Status != "success" || len(a.Warnings) > 0 || len(a.Data.Result) != 1 {
 		return "", fmt.Errorf("%s %s %s, warnings %q, %d results", query, a.Status, a.Error, a.Warnings, len(a.Data.Result))

@@ -24,7 +24,7 @@ const (
 	historyStep  = 3 * time.Minute
 	// bigPercent is the part of all bytes that one block holds, so that its first pieces are durable while the rest is on its way.
 	bigPercent = 60
-	// gaugeBytes and histogramBytes are about what one series of a block takes.
+	// gaugeBytes and histogramBytes are about what one series of a block of historyRange takes.
 	gaugeBytes, histogramBytes = 11 << 10, 100 << 10
 )
 
@@ -42,7 +42,7 @@ func writeHistory(t testing.TB, dir string, bytes int64) {
 			share = bytes * bigPercent / 100
 		}
 		group.Go(func() error {
-			return writeBlock(ctx, dir, end.Add(-time.Duration(i+1)*historyRange).UnixMilli(), share)
+			return writeBlock(ctx, dir, end.Add(-time.Duration(i+1)*historyRange).UnixMilli(), historyRange, share)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -50,13 +50,14 @@ func writeHistory(t testing.TB, dir string, bytes int64) {
 	}
 }
 
-func writeBlock(ctx context.Context, dir string, start, bytes int64) error {
+// writeBlock makes a block of a length, of about so many bytes.
+func writeBlock(ctx context.Context, dir string, start int64, length time.Duration, bytes int64) error {
 	// A head takes what is at most half of its range old: series after series, all of the block must fit into that.
-	w, err := tsdb.NewBlockWriter(slog.New(slog.DiscardHandler), dir, 2*historyRange.Milliseconds())
+	w, err := tsdb.NewBlockWriter(slog.New(slog.DiscardHandler), dir, 2*length.Milliseconds())
 	if err != nil {
 		return err
 	}
-	b := &historyBlock{start: start, random: rand.New(rand.NewPCG(uint64(start), 1))}
+	b := &historyBlock{start: start, length: length, random: rand.New(rand.NewPCG(uint64(start), 1))}
 	for _, s := range b.series(bytes) {
 		// One commit for each series: an appender keeps what it was given until then.
 		app := w.Appender(ctx)
@@ -76,6 +77,7 @@ func writeBlock(ctx context.Context, dir string, start, bytes int64) error {
 // historyBlock makes the series of one block.
 type historyBlock struct {
 	start  int64
+	length time.Duration
 	random *rand.Rand
 }
 
@@ -84,6 +86,7 @@ type appendSeries func(storage.Appender) error
 // series are half random gauges and half native histograms by size, and some of the others.
 func (b *historyBlock) series(bytes int64) []appendSeries {
 	var all []appendSeries
+	bytes = int64(float64(bytes) * float64(historyRange) / float64(b.length))
 	for i := range bytes / 2 / gaugeBytes {
 		pod := fmt.Sprintf("steady-%d", i)
 		if i%3 == 0 { // churn
@@ -112,7 +115,7 @@ func (b *historyBlock) series(bytes int64) []appendSeries {
 }
 
 func (b *historyBlock) times(f func(ms int64) error) error {
-	for ms := b.start; ms < b.start+historyRange.Milliseconds(); ms += historyStep.Milliseconds() {
+	for ms := b.start; ms < b.start+b.length.Milliseconds(); ms += historyStep.Milliseconds() {
 		if err := f(ms); err != nil {
 			return err
 		}

@@ -1,14 +1,19 @@
-//go:build lab && long
+//go:build lab
 
 package e2e
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,12 +36,16 @@ const (
 type kindMove struct {
 	*house
 	service string // address at which users ask
+	began   time.Time
+	mu      sync.Mutex
+	lines   []string // what was seen of the status, when
 }
 
-// TestMoveIntoCluster asks the operator to move the old server into the cluster, and approves what it waits for. On the way die the
-// moving pod, twice, and the operator with its plane; the new server dies after the cutover. A user asks from start to end.
+// TestMoveIntoCluster asks the operator to move the old server into the cluster, and approves what it waits for. On the way die the agent on the
+// old host, the moving pod, twice, the new server, and the operator with its plane; after the cutover the new server's pod is taken away, and then its
+// node loses its power. A user asks from start to end.
 func TestMoveIntoCluster(t *testing.T) {
-	h := &kindMove{house: newHouse(t, "e2e-into", 96<<20, targetImages(t))}
+	h := &kindMove{house: newHouse(t, "e2e-into", 48<<20, targetImages(t))}
 	h.prepare(moveVolume)
 	m, err := h.lab.Machine(h.control)
 	if err != nil {
@@ -44,35 +53,168 @@ func TestMoveIntoCluster(t *testing.T) {
 	}
 	h.service = fmt.Sprintf("http://%s:%d", m.Address, usersPort)
 	h.ask()
+	h.follow()
 	users := h.askUsers(h.service)
+	users.compare(h.old.serverURL())
 
 	h.reach("blocks travel", func(s *migration.PrometheusMigrationStatus) bool {
 		return s.Phase == migration.PhaseStage && s.Transfer != nil
 	})
+	h.agentDies()
 	h.kill9(h.running(workload.RoleMove))
 	h.kill()
 	h.start()
 	h.reach("blocks are being installed", func(s *migration.PrometheusMigrationStatus) bool { return s.Phase == migration.PhaseInstall })
 	h.kill9(h.running(workload.RoleMove))
+	h.kill9(h.target())
+	h.sameHistory("while blocks are installed")
+	h.reach("all blocks are there", func(s *migration.PrometheusMigrationStatus) bool { return s.Phase == migration.PhaseVerify })
+	h.sameHistory("when all are")
 	h.reach("both were compared, before and after a restart, and a person is asked", func(s *migration.PrometheusMigrationStatus) bool {
 		return conditionTrue(s.Conditions, migration.ConditionVerified) && slices.Contains(s.NeedsApproval, migration.ApprovalCutover)
 	})
+	h.sameHistory("after the restart")
 	h.approveWord(migration.ApprovalCutover)
-	h.reach("users are with the new server", func(s *migration.PrometheusMigrationStatus) bool {
-		return s.Phase == migration.PhaseObserve && s.Endpoint != nil && s.Endpoint.LeadsTo == migration.SideTarget
+	h.leads(migration.SideTarget)
+	h.sameHistory("after the cutover")
+	h.takeAway(h.target())
+	h.leads(migration.SideSource)
+	h.leads(migration.SideTarget)
+	h.sameHistory("after the new server's pod was taken away")
+	h.noHole()
+	h.powerCut()
+	h.sameHistory("after the node's power was cut")
+	h.noHole()
+	users.compare("") // from here on it is seen that nobody asks the old server
+	h.reach("nothing but a person is waited for", func(s *migration.PrometheusMigrationStatus) bool {
+		return slices.Contains(s.NeedsApproval, migration.ApprovalFinalize)
 	})
-	h.sameHistory()
-	h.kill9(h.target())
-	h.reach("users went back to the old server", func(s *migration.PrometheusMigrationStatus) bool { return s.Endpoint.LeadsTo == migration.SideSource })
-	h.reach("and are with the new one again", func(s *migration.PrometheusMigrationStatus) bool { return s.Endpoint.LeadsTo == migration.SideTarget })
 	h.approveWord(migration.ApprovalFinalize)
 	h.reach("the move is final", func(s *migration.PrometheusMigrationStatus) bool { return s.Phase == migration.PhaseFinalized })
-	h.sameHistory()
+	h.sameHistory("in the end")
 	asked, failures := users.result()
 	t.Logf("users asked %d times", asked)
 	if asked < 60 || len(failures) > 0 {
 		t.Errorf("%d of %d questions of users went wrong:\n%s", len(failures), asked, strings.Join(failures, "\n"))
 	}
+}
+
+// follow notes what a person would see of the status, as it changes, and prints it in the end with the time that each took.
+func (h *kindMove) follow() {
+	h.began = time.Now()
+	go func() {
+		tick := time.NewTicker(250 * time.Millisecond)
+		defer tick.Stop()
+		last := ""
+		for {
+			select {
+			case <-h.t.Context().Done():
+				return
+			case <-tick.C:
+			}
+			m, err := h.migration()
+			if err != nil {
+				continue // the plane is away for a while
+			}
+			s := &m.Status
+			text := fmt.Sprintf("%-12s %s", s.Phase, conditionText(s.Conditions, migration.ConditionProgressing))
+			if e := s.Endpoint; e != nil {
+				text += fmt.Sprintf(" [users: %s %s]", e.LeadsTo, e.Reason)
+			}
+			if now := number.ReplaceAllString(text, "#"); now != last {
+				last = now
+				h.note(text)
+			}
+		}
+	}()
+	h.t.Cleanup(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.t.Logf("the move as a person sees it:\n%s", strings.Join(h.lines, "\n"))
+		events, _ := h.try(nil, "kubectl", "get", "events", "-n", namespace, "--sort-by=.metadata.creationTimestamp")
+		columns, _ := h.try(nil, "kubectl", "get", "pmig", "-n", namespace, "-o", "wide")
+		h.t.Logf("%s\n%s", columns, events)
+	})
+}
+
+// number is what changes in a text while it says the same.
+var number = regexp.MustCompile(`[0-9]+`)
+
+func (h *kindMove) note(text string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lines = append(h.lines, fmt.Sprintf("%s %5.1f s  %s", time.Now().UTC().Format(time.TimeOnly), time.Since(h.began).Seconds(), text))
+}
+
+// agentDies is kill -9 of the agent on the old host.
+func (h *kindMove) agentDies() {
+	h.t.Helper()
+	h.note("--- the agent on the old host is killed")
+	h.eventually(shortTime, "the agent runs on the old host", func() error {
+		_, err := h.old.try(oldHost, `n=0; for p in /proc/[0-9]*; do case "$(readlink "$p/exe" || :)" in
+			*/slipway-agent*) kill -9 "${p#/proc/}"; n=1;; esac; done; test $n = 1`)
+		return err
+	})
+}
+
+// takeAway deletes a pod as kubectl delete --force does.
+func (h *kindMove) takeAway(pod *corev1.Pod) {
+	h.t.Helper()
+	h.note("--- pod " + pod.Name + " is taken away")
+	if err := h.kube.Delete(h.t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// powerCut takes the power of the new server's node, and gives it back when users are with the old server.
+func (h *kindMove) powerCut() {
+	h.t.Helper()
+	h.note("--- the node of the new server has no power")
+	if err := h.lab.PowerOff(h.t.Context(), h.worker); err != nil {
+		h.t.Fatal(err)
+	}
+	h.leads(migration.SideSource)
+	h.note("--- it has power again")
+	if err := h.lab.PowerOn(h.t.Context(), h.worker); err != nil {
+		h.t.Fatal(err)
+	}
+	h.leads(migration.SideTarget)
+}
+
+// noHole looks for times without a sample behind the seam, up to where the status says that there is none.
+func (h *kindMove) noHole() {
+	h.t.Helper()
+	m, err := h.migration()
+	if err != nil || m.Status.Seam == nil || m.Status.End == nil {
+		h.t.Fatalf("nobody knows seam and end: %v", err)
+	}
+	// At how many times, two seconds apart, had the worst target been scraped in the last twelve?
+	end := m.Status.End.Unix()
+	query := fmt.Sprintf(`min(count_over_time(count_over_time(tickets_total{n="0"}[12s])[%ds:2s] @ %d))`, end-m.Status.Seam.Unix(), end)
+	old, err := value(h.t.Context(), h.old.serverURL(), query)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	now := h.targetValue(query)
+	h.t.Logf("from the seam to %s, in %s times of two seconds there are samples on the old server, in %s on the new one", m.Status.End.UTC().Format(time.TimeOnly), old, now)
+	if fewer(now, old, 1) {
+		h.t.Error("a hole is not filled")
+	}
+}
+
+// fewer says that a number is smaller than another one by more than some.
+func fewer(a, b string, by float64) bool {
+	x, err := strconv.ParseFloat(a, 64)
+	y, err2 := strconv.ParseFloat(b, 64)
+	return err != nil || err2 != nil || x < y-by
+}
+
+// leads waits until users are led to a side.
+func (h *kindMove) leads(side migration.Side) {
+	h.t.Helper()
+	h.reach("users are led to the "+string(side), func(s *migration.PrometheusMigrationStatus) bool {
+		return s.Phase == migration.PhaseObserve && s.Endpoint != nil && s.Endpoint.LeadsTo == side
+	})
 }
 
 // ask makes what a person makes: access to the cluster and the old host, a copy of the old configuration, and the migration.
@@ -117,7 +259,7 @@ spec:
       securityContext: {runAsUser: 1000, fsGroup: 2000}
       service: {type: NodePort, nodePort: %d}
   tools: {image: %s, imagePullPolicy: Never}
-  transfer: {maxBytesPerSecond: 6Mi}
+  transfer: {maxBytesPerSecond: 4Mi}
   coverage: {except: [prometheus]} # the old server's own metrics end with it
   observeForSeconds: 20
 `, moveName, namespace, h.old.serverURL(), host.Address, host.Port, host.HostKey, newServer, serverImage, moveVolume, usersPort, toolsImage)
@@ -187,18 +329,19 @@ func (h *house) running(role workload.Role) *corev1.Pod {
 	return nil
 }
 
-// sameHistory counts the raw samples of the time before the seam on the old server and as users get them.
-func (h *kindMove) sameHistory() {
+// sameHistory counts the raw samples of the time before the seam on the old server, on the new one, and as users get them.
+func (h *kindMove) sameHistory(when string) {
 	h.t.Helper()
 	m, err := h.migration()
 	if err != nil || m.Status.Seam == nil {
 		h.t.Fatalf("nobody knows the seam: %v", err)
 	}
-	if _, err := value(h.t.Context(), h.service, `count(prometheus_build_info{version=~"3[.].*"})`); err != nil {
-		h.t.Errorf("users do not see the new server: %v", err)
-	}
 	// The status tells whole seconds.
-	query := fmt.Sprintf(`sum(count_over_time({job=~"shop|tickets"}[20d] @ %d))`, m.Status.Seam.Unix())
+	var counts []string
+	for _, name := range []string{"queue_seconds", "latency_seconds", "requests_total", "size_bytes_bucket", "tickets_total"} {
+		counts = append(counts, fmt.Sprintf("sum(count_over_time(%s[40d] @ %d))", name, m.Status.Seam.Unix()))
+	}
+	query := strings.Join(counts, " + ")
 	old, err := value(h.t.Context(), h.old.serverURL(), query)
 	if err != nil {
 		h.t.Fatal(err)
@@ -207,7 +350,25 @@ func (h *kindMove) sameHistory() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if h.t.Logf("%s samples before the seam on the old server, %s on the new one", old, now); old != now {
+	target := h.targetValue(query)
+	if h.t.Logf("%s: %s samples before the seam on the old server, %s on the new one, %s as users get them", when, old, target, now); old != now || old != target {
 		h.t.Error("samples are missing, or are there twice")
 	}
+}
+
+// targetValue asks the new server itself, through the API server, until it answers: it may be on its way back.
+func (h *kindMove) targetValue(query string) (text string) {
+	h.t.Helper()
+	h.eventually(shortTime, "the new server answers", func() error {
+		ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+		defer cancel()
+		body, err := h.set.CoreV1().RESTClient().Get().Namespace(namespace).Resource("pods").Name(newServer+"-0:9090").SubResource("proxy").
+			Suffix("api/v1/query").Param("query", query).DoRaw(ctx)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, body)
+		}
+		text, err = readValue(query, bytes.NewReader(body))
+		return err
+	})
+	return text
 }

@@ -48,6 +48,8 @@ const (
 	ReasonNotProved = "NotProved"
 	// ReasonProved surfaces when both servers were compared and found equal.
 	ReasonProved = "Proved"
+	// ReasonFilling surfaces while the target is given what it missed since it was compared.
+	ReasonFilling = "Filling"
 	// ReasonObserving surfaces after the cutover while the way back is still open.
 	ReasonObserving = "Observing"
 	// ReasonFinalized surfaces when the move is done.

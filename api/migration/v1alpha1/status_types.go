@@ -216,6 +216,12 @@ type Proof struct {
 	// afterRestart says whether the target was restarted between the first proof and this one: Done counts for the cutover.
 	// +optional
 	AfterRestart AfterRestart `json:"afterRestart,omitempty"`
+	// lookedAt is when the run began that found the target to lack nothing. What the target missed after that is brought before users are led to it.
+	// +optional
+	LookedAt *metav1.Time `json:"lookedAt,omitempty"`
+	// targetStarted is since when the target ran that was looked at; one that was started later has missed scrapes.
+	// +optional
+	TargetStarted *metav1.Time `json:"targetStarted,omitempty"`
 }
 
 // AfterRestart says whether a proof was made after the target was restarted.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ import (
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	"github.com/slipway-dev/slipway/kube"
 	"github.com/slipway-dev/slipway/migration/controller/prometheusmigration"
+	"github.com/slipway-dev/slipway/migration/course"
 	"github.com/slipway-dev/slipway/migration/endpoint"
 	"github.com/slipway-dev/slipway/migration/target"
 )
@@ -164,10 +166,11 @@ func (r *Reconciler) look(ctx context.Context, c *prometheusmigration.Cluster, m
 	if there {
 		in.Slice = &slice
 	}
-	path, err := r.lookServer(ctx, c, set, in)
+	path, started, err := r.lookServer(ctx, c, set, in)
 	if err != nil {
 		return nil, false, err
 	}
+	in.Missed = course.Missed(m.Status.Proof, m.Status.Endpoint, started)
 	if watched(m) && in.Target.Port > 0 && len(in.Target.Addresses) > 0 {
 		in.Target.Probes = r.probe(ctx, c, m, set, in.Target.Port, path)
 	}
@@ -177,13 +180,13 @@ func (r *Reconciler) look(ctx context.Context, c *prometheusmigration.Cluster, m
 	return in, true, err
 }
 
-// lookServer reads the StatefulSet and its pod; it gives the path of the readiness page.
-func (r *Reconciler) lookServer(ctx context.Context, c *prometheusmigration.Cluster, name types.NamespacedName, in *endpoint.Input) (string, error) {
-	path := endpoint.ReadyPath
+// lookServer reads the StatefulSet and its pod; it gives the path of the readiness page, and when the server's container started.
+func (r *Reconciler) lookServer(ctx context.Context, c *prometheusmigration.Cluster, name types.NamespacedName, in *endpoint.Input) (path string, started time.Time, err error) {
+	path = endpoint.ReadyPath
 	var set appsv1.StatefulSet
 	there, err := found(c.Get(ctx, name, &set))
 	if err != nil || !there {
-		return path, err
+		return path, started, err
 	}
 	in.Shape.Selector = set.Spec.Selector.MatchLabels
 	for _, container := range set.Spec.Template.Spec.Containers {
@@ -194,7 +197,7 @@ func (r *Reconciler) lookServer(ctx context.Context, c *prometheusmigration.Clus
 	var pod corev1.Pod
 	there, err = found(c.Get(ctx, types.NamespacedName{Namespace: name.Namespace, Name: name.Name + "-0"}, &pod))
 	if err != nil || !there {
-		return path, err
+		return path, started, err
 	}
 	in.Target.Ending = !pod.DeletionTimestamp.IsZero()
 	in.Target.Ready = slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
@@ -205,7 +208,12 @@ func (r *Reconciler) lookServer(ctx context.Context, c *prometheusmigration.Clus
 			in.Target.Addresses = append(in.Target.Addresses, a)
 		}
 	}
-	return path, nil
+	for _, s := range pod.Status.ContainerStatuses {
+		if s.Name == "prometheus" && s.State.Running != nil {
+			started = s.State.Running.StartedAt.Time
+		}
+	}
+	return path, started, nil
 }
 
 func found(err error) (bool, error) {
@@ -340,7 +348,7 @@ func (r *Reconciler) tell(ctx context.Context, m *v1alpha1.PrometheusMigration, 
 		e.LeadsTo, e.Since = side, &metav1.Time{Time: r.Kit.Clock.Now()}
 	}
 	// The words of a wait change every second; its rule does not.
-	if moved || (reason == "") != (e.Reason == "") {
+	if moved || (reason == "") != (e.Reason == "") || reason != "" && !strings.HasPrefix(e.Reason, d.Rule+":") {
 		e.Reason = reason
 	}
 	if moved {

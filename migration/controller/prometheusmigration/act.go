@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -166,9 +167,27 @@ func (r *Reconciler) configure(ctx context.Context, s *scope, stage course.Stage
 		}
 	}
 	if s.migration.Spec.Target.Prometheus != nil {
-		return r.patchOperated(ctx, s, stage, target.Shapes()...)
+		if err := r.reconfigureOperated(ctx, s, stage); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.hurry(ctx, s, stage)
+}
+
+// hurry has the kubelet bring a new configuration into the pod now. It looks at each pod about once a minute by itself, and at once when
+// anything of the pod changes; what it mounts then is what it has seen of the ConfigMap or Secret by its watch.
+func (r *Reconciler) hurry(ctx context.Context, s *scope, stage course.Stage) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{
+		stageAnnotation: string(stage), writtenAnnotation: r.Kit.Clock.Now().UTC().Format(time.RFC3339)}}})
+	if err != nil {
+		return err
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.migration.Namespace, Name: s.setName() + "-0"}}
+	err = s.cluster.Patch(ctx, pod, client.RawPatch(types.MergePatchType, patch))
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) { // without it, it takes a minute or two
+		return nil
+	}
+	return fmt.Errorf("telling the kubelet of the new configuration: %w", err)
 }
 
 // makeCertificates keeps those that are there and good. Those of the target stay when the migration goes: its pod mounts them for ever.

@@ -20,11 +20,11 @@ import (
 	"github.com/slipway-dev/slipway/migration/workload"
 )
 
-// How much of a job's log is read. A job that goes on for hours tells all with its last line; a report is one object over many lines, and
-// has some hundred kilobytes.
+// How much of a job's log is read. A job that goes on for hours tells all with its last line, and among those before may be the report of a
+// proof; a report is one object over many lines, and has some hundred kilobytes.
 const (
 	logLines    = 200
-	logBytes    = 1 << 20
+	logBytes    = 4 << 20
 	reportBytes = 4 << 20
 )
 
@@ -319,7 +319,8 @@ func podsOf(job *batchv1.Job, all []corev1.Pod) (own []*corev1.Pod) {
 }
 
 func (r *Reconciler) observeJob(ctx context.Context, s *scope, role course.Role, job *batchv1.Job, pods []*corev1.Pod) *course.Job {
-	j := &course.Job{Ending: !job.DeletionTimestamp.IsZero(), Same: true}
+	j := &course.Job{Ending: !job.DeletionTimestamp.IsZero(), Same: true, Begun: job.CreationTimestamp.Time}
+	message := ""
 	for _, c := range job.Status.Conditions {
 		if c.Status != corev1.ConditionTrue {
 			continue
@@ -328,7 +329,7 @@ func (r *Reconciler) observeJob(ctx context.Context, s *scope, role course.Role,
 		case batchv1.JobComplete:
 			j.Succeeded, j.Ended = true, c.LastTransitionTime.Time
 		case batchv1.JobFailed:
-			j.Failed, j.Ended, j.Says = true, c.LastTransitionTime.Time, c.Message
+			j.Failed, j.Ended, message = true, c.LastTransitionTime.Time, c.Message
 		}
 	}
 	live := slices.ContainsFunc(pods, func(p *corev1.Pod) bool {
@@ -341,6 +342,9 @@ func (r *Reconciler) observeJob(ctx context.Context, s *scope, role course.Role,
 		return j
 	}
 	r.listen(ctx, s, role, j, pods)
+	if j.Says == "" { // what the pod said itself says more
+		j.Says = message
+	}
 	if !j.Ended.IsZero() && j.Line != nil {
 		r.ended.Store(job.UID, j)
 	}
@@ -352,7 +356,7 @@ func (r *Reconciler) listen(ctx context.Context, s *scope, role course.Role, j *
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	lines, bytes := int64(logLines), int64(logBytes)
-	if slices.Contains([]course.Role{course.RoleRehearse, course.RolePreflight, course.RoleProof}, role) {
+	if slices.Contains([]course.Role{course.RoleRehearse, course.RolePreflight}, role) {
 		lines, bytes = 0, reportBytes
 	}
 	for _, pod := range slices.Backward(pods) {

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
@@ -45,6 +47,45 @@ func (r *Reconciler) patchOperated(ctx context.Context, s *scope, stage course.S
 		return err
 	}
 	return s.prune(ctx, stage)
+}
+
+// reconfigureOperated brings it to another stage without a restart, and gives the operator some seconds to write the configuration: then the kubelet
+// can be told to bring it.
+func (r *Reconciler) reconfigureOperated(ctx context.Context, s *scope, stage course.Stage) error {
+	before, err := s.generated(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.patchOperated(ctx, s, stage, target.Shapes()...); err != nil {
+		return err
+	}
+	if s.world.Target.Stage == stage {
+		return nil
+	}
+	err = wait.PollUntilContextTimeout(ctx, generatedEvery, generatedWithin, true, func(ctx context.Context) (bool, error) {
+		now, err := s.generated(ctx)
+		return now != before, err
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return nil // the operator is slow, or away; the pods of the move wait for what the server shows
+	}
+	return err
+}
+
+// How long the operator is waited for. It writes within a second or so.
+const (
+	generatedEvery  = 250 * time.Millisecond
+	generatedWithin = 5 * time.Second
+)
+
+// generated is the version of the configuration that the operator has written, empty where there is none.
+func (s *scope) generated(ctx context.Context) (string, error) {
+	var secret metav1.PartialObjectMetadata
+	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	if _, err := get(ctx, s, s.setName(), &secret); err != nil { // it is called as the StatefulSet
+		return "", err
+	}
+	return secret.ResourceVersion, nil
 }
 
 // mergeOperated names only what is the move's: edits of other fields stay. A field that the operator's kind does not have would be dropped

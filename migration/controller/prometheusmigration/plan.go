@@ -28,10 +28,18 @@ import (
 	"github.com/slipway-dev/slipway/migration/workload"
 )
 
-// stageAnnotation on the target's configuration names its stage, digestAnnotation what it was made from.
+// stageAnnotation on the target's configuration names its stage, digestAnnotation what it was made from. On the pod the first and
+// writtenAnnotation say what was written last, and when.
 const (
-	stageAnnotation  = "migration.slipway.dev/stage"
-	digestAnnotation = v1alpha1.DigestAnnotation
+	stageAnnotation   = "migration.slipway.dev/stage"
+	writtenAnnotation = "migration.slipway.dev/written"
+	digestAnnotation  = v1alpha1.DigestAnnotation
+)
+
+// How long finalize counts what the old server is asked for.
+const (
+	longestWatch  = time.Minute
+	shortestWatch = 10 * time.Second
 )
 
 // stages are those of the target, by those of the course.
@@ -174,6 +182,9 @@ func (s *scope) workload(h *host, p *target.Plan) (*workload.Workload, error) {
 		Except: spec.Coverage.Except, Overrides: overrides(spec.Overrides),
 		Cutover: workload.Cutover{SpecSecret: cutoverName(m), Secrets: cutoverSecrets(m), Approved: course.Approvals(&spec)},
 	}
+	if seconds := spec.ObserveForSeconds; seconds != nil { // whoever looks at the new server for less does not look at the old one for longer
+		o.Cutover.Watch = min(longestWatch, max(time.Duration(*seconds)*time.Second, shortestWatch))
+	}
 	o.Transfer.LongestScrape = target.LongestScrape(s.source.planned.Config)
 	o.Transfer.LatencyPercent = int64(spec.Transfer.SourceLatencyBudgetPercent)
 	if q := spec.Transfer.MaxBytesPerSecond; q != nil {
@@ -222,14 +233,9 @@ func overrides(names []string) (o workload.Overrides) {
 
 // job is the Job of a role, with the word of a person that asked for another try.
 func (s *scope) job(w *workload.Workload, r course.Role) (*batchv1.Job, error) {
-	var seam time.Time
-	if move := s.world.Jobs[course.RoleMove]; move != nil && move.Line != nil && move.Line.Seam != nil {
-		seam = *move.Line.Seam
-	}
 	make := map[course.Role]func() (*batchv1.Job, error){
 		course.RoleRehearse: w.Rehearse, course.RolePreflight: w.Preflight, course.RoleMove: w.Move, course.RoleCutover: w.Cutover,
-		course.RoleRollback: w.Rollback, course.RoleFinalize: w.Finalize, course.RoleUndo: w.Undo,
-		course.RoleProof: func() (*batchv1.Job, error) { return w.Proof(seam) },
+		course.RoleRollback: w.Rollback, course.RoleFinalize: w.Finalize, course.RoleUndo: w.Undo, course.RoleProof: w.Proof,
 	}[r]
 	job, err := make()
 	if err != nil {
