@@ -3,52 +3,12 @@
 package migration_test
 
 import (
-	"errors"
-	"net/http"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
-
-var errDead = errors.New("this operator is dead")
-
-// life ends at a point: from then on the operator reaches nothing.
-type life struct {
-	point string
-	once  sync.Once
-	ended chan struct{}
-}
-
-func (l *life) crash(point string) {
-	if point == l.point {
-		l.once.Do(func() { close(l.ended) })
-	}
-}
-
-func (l *life) dead() bool {
-	select {
-	case <-l.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-type mortal struct {
-	http.RoundTripper
-	life *life
-}
-
-// RoundTrip does not work for the dead.
-func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
-	if m.life.dead() {
-		return nil, errDead
-	}
-	return m.RoundTripper.RoundTrip(r)
-}
 
 // TestAKilledOperatorRepeatsNothing kills it at each named point; another one goes on to the end.
 func TestAKilledOperatorRepeatsNothing(t *testing.T) {

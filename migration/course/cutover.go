@@ -88,6 +88,9 @@ func isCutOver(w *World, d *Decision) bool {
 
 // configure gives the target the configuration that a job wants. More than is wanted stays until the job wants it off.
 func (w *World) configure(d *Decision, j *Job) {
+	if w.Target.Lags != "" {
+		d.wait("%s", w.Target.Lags)
+	}
 	stage := w.Target.Stage
 	if j != nil && j.Line != nil && !j.Ending {
 		switch {

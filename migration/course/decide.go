@@ -225,6 +225,9 @@ func (w *World) moveHasBegun() bool { return w.job(RoleMove) != nil }
 
 // keepConfigured follows the move and changes of the source's configuration; nothing that would restart the target.
 func (w *World) keepConfigured(d *Decision) {
+	if w.Target.Lags != "" {
+		d.wait("%s", w.Target.Lags)
+	}
 	switch {
 	case d.Phase == v1alpha1.PhaseVerify && w.Target.Stage == StageBridge:
 		d.act(Action{Kind: ActConfigure, Stage: StageVerify, Why: "the history is there; the target answers for itself while both are compared"})

@@ -22,8 +22,6 @@ func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
 		}
 	}
 	add(spec.Tools.Image == "", "spec.tools.image", "it is missing; slipway image build makes it")
-	add(spec.Target.Prometheus != nil, "spec.target.prometheus", "the operator moves into a StatefulSet of its own alone; for a Prometheus of Prometheus Operator, "+
-		"take slipway prometheus target manifests and slipway prometheus migrate")
 	add(spec.Seed != "" && spec.Seed != v1alpha1.SeedNetwork, "spec.seed", "%s is not known to the operator, which brings every block over the network; slipway prometheus migrate --seed finds those that are there", spec.Seed)
 	validateSource(&spec.Source, add)
 	if w := spec.Cutover.Window; w != nil {
@@ -39,6 +37,9 @@ func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
 	if s := spec.Target.StatefulSet; s != nil {
 		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.statefulSet.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
 		add(s.Storage.Size != nil && s.Storage.Size.Sign() <= 0, "spec.target.statefulSet.storage.size", "%s is no size", s.Storage.Size)
+	}
+	if s := spec.Target.Prometheus; s != nil {
+		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.prometheus.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
 	}
 	for i, name := range slices.Concat(spec.Coverage.Except, spec.Overrides) {
 		add(strings.ContainsAny(name, ",\"\n"), "spec.coverage.except, spec.overrides", "name %d, %q, has a comma, a quotation mark or a line end", i+1, name)

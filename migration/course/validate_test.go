@@ -38,9 +38,9 @@ func TestValidate(t *testing.T) {
 			s.Transfer.MaxBytesPerSecond = ptr.To(resource.MustParse("0"))
 		}, "spec.transfer.maxBytesPerSecond", "nothing"},
 		{"a shim of one's own", func(s *v1alpha1.PrometheusMigrationSpec) { s.Target.StatefulSet.Shim.Image = "x" }, "spec.target.statefulSet.shim", "by itself"},
-		{"a Prometheus of Prometheus Operator", func(s *v1alpha1.PrometheusMigrationSpec) {
-			s.Target = v1alpha1.Target{Prometheus: &v1alpha1.PrometheusTarget{Name: "k8s"}}
-		}, "spec.target.prometheus", "slipway prometheus migrate"},
+		{"a shim of one's own under Prometheus Operator", func(s *v1alpha1.PrometheusMigrationSpec) {
+			s.Target = v1alpha1.Target{Prometheus: &v1alpha1.PrometheusTarget{Name: "k8s", Shim: v1alpha1.Shim{Image: "x"}}}
+		}, "spec.target.prometheus.shim", "by itself"},
 		{"a seeded volume", func(s *v1alpha1.PrometheusMigrationSpec) { s.Seed = v1alpha1.SeedExisting }, "spec.seed", "--seed"},
 		{"a list in an override", func(s *v1alpha1.PrometheusMigrationSpec) { s.Overrides = []string{"a,b"} }, "spec.coverage.except, spec.overrides", "comma"},
 	} {

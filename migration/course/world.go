@@ -93,7 +93,9 @@ type Target struct {
 	// source's configuration want it.
 	Stage   Stage
 	Current bool
-	Pod     Pod
+	// Lags says why what is written has not come to the server yet, where somebody else brings it there.
+	Lags string
+	Pod  Pod
 }
 
 // Pod is the server's pod. The zero value is a pod that is not there.

@@ -60,19 +60,20 @@ func (p *Plan) edit(f *config.File, err error) error {
 
 // switchOff takes out what must not happen twice.
 func (p *Plan) switchOff() error {
-	if !p.silent() {
-		return nil
-	}
 	for _, off := range []struct{ section, name, why string }{
-		{"alerting", "alerting-off", "until the cutover the source alone sends alerts"},
-		{"remote_write", "remote-write-off", "until the cutover the source alone writes: the receiver would get every sample twice"},
+		{sectionAlerting, "alerting-off", "until the cutover the source alone sends alerts"},
+		{sectionRemoteWrite, "remote-write-off", "until the cutover the source alone writes: the receiver would get every sample twice"},
 	} {
-		if !p.Config.Has(off.section) {
+		if !p.without(off.section) || !p.Config.Has(off.section) {
 			continue
 		}
 		without, _, err := p.Config.TakeOut(off.section)
 		if err := p.edit(without, err); err != nil {
 			return err
+		}
+		if slices.Contains(p.o.Leave, off.section) {
+			p.changed(off.name, off.section, "taken out; it stays with the source", "the cutover leaves it there")
+			continue
 		}
 		p.changed(off.name, off.section, "taken out; it comes back at the cutover", off.why)
 	}

@@ -21,6 +21,7 @@ type Operator struct {
 	// nothing. Undo leads back from each stage to what was before.
 	Patch, Undo []byte
 
+	spec          *v1alpha1.PrometheusTarget
 	before, after *monitoringv1.Prometheus
 	manifests     *Manifests
 }
@@ -171,7 +172,7 @@ func NewOperator(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 func newStage(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 	// What follows from the old server is the same for both kinds of target.
 	spec := o.Migration.Spec.Target.Prometheus
-	same := &v1alpha1.StatefulSetTarget{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
+	same := &v1alpha1.StatefulSetTarget{Name: spec.Name, Retention: spec.Retention, Shim: spec.Shim, Service: spec.Service, Image: ptr.Deref(cr.Spec.Image, ""), Version: cr.Spec.Version}
 	if _, err := serverVersion(same); err != nil {
 		return nil, fmt.Errorf("planning the target: neither spec.version nor the tag of spec.image of Prometheus %s says which version it is; set spec.version", cr.Name)
 	}
@@ -187,7 +188,7 @@ func newStage(o Options, cr *monitoringv1.Prometheus) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &Operator{Plan: p, before: cr, after: cr.DeepCopy()}
+	x := &Operator{Plan: p, spec: spec, before: cr, after: cr.DeepCopy()}
 	x.reword()
 	x.checkTraps()
 	x.global()

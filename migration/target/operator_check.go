@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/utils/ptr"
 )
 
@@ -25,6 +26,14 @@ const (
 	RuleOperatorUser       = "operator-user"
 	RuleOperatorVariables  = "operator-variables"
 	RuleOperatorShim       = "operator-shim"
+	// RuleOperatorRemoteWrite is about samples that would be written by nobody, RuleOperatorClaim about a claim that goes with its StatefulSet.
+	RuleOperatorRemoteWrite = "operator-remote-write"
+	RuleOperatorClaim       = "operator-claim"
+	// RuleOperatorAbsent, RuleOperatorPrometheus and RuleOperatorService are found in the cluster alone: no operator, no such object, and a Service of
+	// the users' name that is somebody else's.
+	RuleOperatorAbsent     = "operator-absent"
+	RuleOperatorPrometheus = "operator-prometheus"
+	RuleOperatorService    = "operator-service"
 )
 
 // reword gives findings of a plan the fix that there is with the operator, which has no template.
@@ -62,6 +71,10 @@ func (x *Operator) checkTraps() {
 			fmt.Sprintf("the operator mounts the folder prometheus-db of claim %s: blocks belong there and not at the volume's root", VolumeOf(x.before).Claim),
 			"give the puller that folder as its directory")
 	}
+	if r := s.PersistentVolumeClaimRetentionPolicy; r != nil && (r.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType || r.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType) {
+		x.found(RuleOperatorClaim, Refused, "spec.persistentVolumeClaimRetentionPolicy",
+			"the claim goes with its StatefulSet, which the operator deletes and makes again where a field of it cannot be changed: the whole history would go", "set both to Retain")
+	}
 	x.checkPod()
 	x.checkCompaction()
 	x.checkSelectors()
@@ -85,25 +98,32 @@ func (x *Operator) checkPod() {
 	if s.Web != nil && s.Web.TLSConfig != nil {
 		x.found(RuleWebConfig, Refused, "spec.web.tlsConfig", "the move and the users' Service speak plain HTTP to it", "take it out for the time of the move")
 	}
-	if by := x.managedBy(); by != "" {
-		x.found(RuleOperatorOwner, Look, "metadata", by+" writes this Prometheus: it takes the patch back when it next does",
+	if by, itself := x.managedBy(); by != "" {
+		verdict, when := Look, "with the next release"
+		if itself { // the retention of the sources would be back within minutes, and with it 24h by default
+			verdict, when = Refused, "by itself: with the retention that its sources have, what was brought would be deleted"
+		}
+		x.found(RuleOperatorOwner, verdict, "metadata", by+" writes this Prometheus, and takes the patch back "+when,
 			"stop it for this object until the move has ended, then put the patch into its sources")
 	}
 }
 
-// managedBy names a program that keeps objects as its sources have them, by the marks that it leaves.
-func (x *Operator) managedBy() string {
+// managedBy names a program that keeps objects as its sources have them, by the marks that it leaves, and says whether it does so by itself.
+func (x *Operator) managedBy() (program string, itself bool) {
 	m := x.before.ObjectMeta
-	marks := []struct{ label, program string }{
-		{"argocd.argoproj.io/instance", "Argo CD"}, {"argocd.argoproj.io/tracking-id", "Argo CD"},
-		{"kustomize.toolkit.fluxcd.io/name", "Flux"}, {"helm.toolkit.fluxcd.io/name", "Flux"}, {"meta.helm.sh/release-name", "Helm"},
+	marks := []struct {
+		label, program string
+		itself         bool
+	}{
+		{"argocd.argoproj.io/instance", "Argo CD", true}, {"argocd.argoproj.io/tracking-id", "Argo CD", true},
+		{"kustomize.toolkit.fluxcd.io/name", "Flux", true}, {"helm.toolkit.fluxcd.io/name", "Flux", true}, {"meta.helm.sh/release-name", "Helm", false},
 	}
 	for _, mark := range marks {
 		if m.Labels[mark.label] != "" || m.Annotations[mark.label] != "" {
-			return mark.program
+			return mark.program, mark.itself
 		}
 	}
-	return ""
+	return "", false
 }
 
 // checkCompaction looks at what decides about the length of blocks and who else reads them.

@@ -20,6 +20,9 @@ func TestOperatorTraps(t *testing.T) {
 		{"a server that speaks TLS", "replicas: 1", "replicas: 1\n  web: {tlsConfig: {keySecret: {name: a, key: b}}}", "Refused web-config"},
 		{"a namespace in each rule", "replicas: 1", "replicas: 1\n  enforcedNamespaceLabel: namespace", "Refused operator-rules"},
 		{"a limit on samples", "replicas: 1", "replicas: 1\n  enforcedSampleLimit: 100", "Refused operator-limits"},
+		{"one that Argo CD writes", "namespace: monitoring}", "namespace: monitoring, annotations: {argocd.argoproj.io/tracking-id: a}}", "Refused operator-owner"},
+		{"a claim that goes with its StatefulSet", "replicas: 1", "replicas: 1\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}", "Refused operator-claim"},
+		{"nobody who would write remotely", "\n  remoteWrite: [{url: 'http://198.18.0.31/write'}]", "", "Refused operator-remote-write"},
 		{"an old version", "version: 3.16.0", "version: 3.5.0", "Refused target-version"},
 	}
 	for _, c := range cases {
@@ -39,7 +42,7 @@ func TestOperatorLooks(t *testing.T) {
 	cases := []struct{ name, old, new, rule, want string }{
 		{"the folder of the data", "", "", RuleOperatorSubPath, "the folder prometheus-db of claim prometheus-k8s-db-prometheus-k8s-0"},
 		{"a user that is not known", "", "", RuleOperatorUser, "the user of its image"},
-		{"one that Argo CD writes", "namespace: monitoring}", "namespace: monitoring, annotations: {argocd.argoproj.io/tracking-id: a}}", RuleOperatorOwner, "Argo CD writes this Prometheus"},
+		{"remote_write of its own", "", "", RuleOperatorRemoteWrite, "was not translated"},
 		{"one that Helm writes", "namespace: monitoring}", "namespace: monitoring, annotations: {meta.helm.sh/release-name: a}}", RuleOperatorOwner, "Helm writes this Prometheus"},
 		{"monitors beside the jobs", "", "", RuleOperatorJobs, "beside the source's jobs"},
 		{"a shim in its pod", "", "", RuleOperatorShim, "restarts the server"},

@@ -261,7 +261,7 @@ func operatedSource(t *testing.T) (*engine.Server, Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return old, Options{Migration: m, Source: Source{Version: skew.Version{Major: 2, Minor: 42}, Flags: flagsOf(t, old.URL), Config: parse(t, text), Files: files}}
+	return old, Options{Migration: m, Leave: []string{"remote_write"}, Source: Source{Version: skew.Version{Major: 2, Minor: 42}, Flags: flagsOf(t, old.URL), Config: parse(t, text), Files: files}}
 }
 
 func TestARealOperator(t *testing.T) {

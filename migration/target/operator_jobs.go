@@ -43,7 +43,7 @@ func (x *Operator) jobs() error {
 	}
 	c.AdditionalScrapeConfigs = in(jobsKey)
 	x.changed("jobs", "spec.additionalScrapeConfigs", "Secret "+name, "the operator appends these jobs as they are")
-	if !x.silent() && x.Config.Has("alerting") {
+	if x.Config.Has("alerting") { // not while the source alone alerts
 		if s.AdditionalAlertManagerConfigs != nil || s.AdditionalAlertRelabelConfigs != nil {
 			x.found(RuleOperatorSettings, Refused, "spec.additionalAlertManagerConfigs", "the Prometheus has Alertmanagers of its own there, and the source's would take their place",
 				"put them into the source's configuration, or into spec.alerting")
@@ -72,7 +72,10 @@ func (x *Operator) jobs() error {
 	return nil
 }
 
-func (x *Operator) filesName() string { return x.before.Name + "-slipway-files" }
+func (x *Operator) filesName() string { return FilesName(x.before.Name) }
+
+// FilesName is the name of the ConfigMap of files of targets among the manifests of a Prometheus.
+func FilesName(prometheus string) string { return prometheus + "-slipway-files" }
 
 // mountedFiles are the files of the source that are no rule files, at the path that they have there.
 func (x *Operator) mountedFiles() ([]file, error) {

@@ -127,20 +127,20 @@ func (x *Operator) number(v string) *int32 {
 // sections carries the other parts of the configuration.
 func (x *Operator) sections() {
 	s, c := &x.after.Spec, &x.after.Spec.CommonPrometheusFields
-	if x.silent() {
-		if s.Alerting != nil || s.AdditionalAlertManagerConfigs != nil || len(c.RemoteWrite) > 0 {
-			x.changed("alerting-off", "spec.alerting, spec.additionalAlertManagerConfigs, spec.remoteWrite", "taken out; they come back at the cutover",
-				"until the cutover the source alone alerts and writes")
-		}
-		s.Alerting, s.AdditionalAlertManagerConfigs, c.RemoteWrite = nil, nil, nil
+	if x.without(sectionAlerting) && (s.Alerting != nil || s.AdditionalAlertManagerConfigs != nil) {
+		x.changed("alerting-off", "spec.alerting, spec.additionalAlertManagerConfigs", "taken out, until the cutover where alerts move", "the source alone alerts")
+		s.Alerting, s.AdditionalAlertManagerConfigs = nil, nil
+	}
+	if x.without(sectionRemoteWrite) && len(c.RemoteWrite) > 0 {
+		x.changed("remote-write-off", "spec.remoteWrite", "taken out, until the cutover where it moves", "the source alone writes: the receiver would get every sample twice")
+		c.RemoteWrite = nil
 	}
 	c.TSDB, s.Exemplars = nil, nil
 	for _, name := range x.o.Source.Config.Sections() {
 		switch name {
 		case "global", "scrape_configs", "rule_files", "alerting":
-		case "remote_write":
-			x.found(RuleOperatorSettings, Look, name, "the operator writes this section from spec.remoteWrite, and the source's was not translated",
-				"set spec.remoteWrite before the move: it is held back until the cutover")
+		case sectionRemoteWrite:
+			x.checkRemoteWrite()
 		case "storage":
 			x.storage()
 		default:
@@ -148,6 +148,20 @@ func (x *Operator) sections() {
 		}
 	}
 	x.readPastOf(s, c)
+}
+
+// checkRemoteWrite: there is no field that takes the section as it is, and a cutover that waits for it would wait for ever.
+func (x *Operator) checkRemoteWrite() {
+	const fix = "set spec.remoteWrite before the move: it is held back until the cutover"
+	switch {
+	case slices.Contains(x.o.Leave, sectionRemoteWrite):
+	case len(x.before.Spec.RemoteWrite) == 0:
+		x.found(RuleOperatorRemoteWrite, Refused, sectionRemoteWrite, "the source writes remotely, and the Prometheus has no spec.remoteWrite: nobody would write after the cutover",
+			fix+"; or leave it with the source (spec.cutover.remoteWrite: Leave)")
+	default:
+		x.found(RuleOperatorRemoteWrite, Look, sectionRemoteWrite, "the operator writes this section from spec.remoteWrite, and the source's was not translated",
+			"make sure that both say the same; it is held back until the cutover")
+	}
 }
 
 // storage carries what the operator has fields for; retention there is one of the arguments.

@@ -3,6 +3,7 @@ package target
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/slipway-dev/slipway/migration/config"
@@ -52,11 +53,19 @@ type Options struct {
 	// ShimSecret names a Secret with ca.crt, tls.crt and tls.key, the folder target of slipway prometheus agent init, with which the server shows
 	// itself to the shim; its URL begins with https. It is mounted at every stage: a pod that changes is a restart. Empty: no certificates.
 	ShimSecret string
+	// Leave names sections that stay with the source: alerting, remote_write. The target has them at no stage.
+	Leave []string
 	// Override names findings that do not refuse.
 	Override []string
 
 	port int32 // where the target listens whatever the source does; 0: as the source
 }
+
+// The sections by which a server sends.
+const (
+	sectionAlerting    = "alerting"
+	sectionRemoteWrite = "remote_write"
+)
 
 // Change is a difference between the old server and the new one, made on purpose.
 type Change struct {
@@ -155,8 +164,10 @@ func New(o Options) (*Plan, error) {
 	return p, nil
 }
 
-// silent says that the source alone alerts and writes.
-func (p *Plan) silent() bool { return p.Stage == Bridge || p.Stage == Verify }
+// without says that the source alone has a section by which a server sends: alerting or remote_write.
+func (p *Plan) without(section string) bool {
+	return p.Stage == Bridge || p.Stage == Verify || slices.Contains(p.o.Leave, section)
+}
 
 // overridden lets pass what the user named.
 func (p *Plan) overridden(findings []Finding) []Finding { return rule.Override(findings, p.o.Override) }

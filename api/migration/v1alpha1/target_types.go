@@ -85,6 +85,15 @@ type PrometheusTarget struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	Retention string `json:"retention,omitempty"`
+	// serviceName is that of the users' Service, which no other Service may have. Default: name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
+	ServiceName string `json:"serviceName,omitempty"`
+	// service is what users and Grafana ask.
+	// +optional
+	Service Service `json:"service,omitzero"`
 	// shim is the read shim. Inside a cluster the operator runs it by itself, and this stays empty.
 	// +optional
 	Shim Shim `json:"shim,omitzero"`

@@ -32,6 +32,7 @@ import (
 	"github.com/slipway-dev/slipway/migration/controller/prometheusmigration"
 	"github.com/slipway-dev/slipway/migration/course"
 	"github.com/slipway-dev/slipway/migration/endpoint"
+	"github.com/slipway-dev/slipway/migration/target"
 )
 
 // Probe asks a target's pod whether it is ready.
@@ -96,7 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (ctrl
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if m.Spec.Target.StatefulSet == nil || !m.DeletionTimestamp.IsZero() && m.Status.Phase == "" {
+	if !m.DeletionTimestamp.IsZero() && m.Status.Phase == "" {
 		return ctrl.Result{}, nil
 	}
 	c, err := r.Clusters.Of(ctx, m)
@@ -143,7 +144,8 @@ func watched(m *v1alpha1.PrometheusMigration) bool {
 
 // look finds out what there is; false: the target was not made yet.
 func (r *Reconciler) look(ctx context.Context, c *prometheusmigration.Cluster, m *v1alpha1.PrometheusMigration) (*endpoint.Input, bool, error) {
-	name := types.NamespacedName{Namespace: m.Namespace, Name: m.Spec.Target.StatefulSet.Name}
+	name := types.NamespacedName{Namespace: m.Namespace, Name: target.ServiceName(m.Spec.Target)}
+	set := types.NamespacedName{Namespace: m.Namespace, Name: target.SetName(m.Spec.Target)}
 	var service corev1.Service
 	if there, err := found(c.Get(ctx, name, &service)); err != nil || !there || len(service.Spec.Ports) == 0 {
 		return nil, false, err
@@ -164,13 +166,13 @@ func (r *Reconciler) look(ctx context.Context, c *prometheusmigration.Cluster, m
 	if there {
 		in.Slice = &slice
 	}
-	path, started, err := r.lookServer(ctx, c, name, in)
+	path, started, err := r.lookServer(ctx, c, set, in)
 	if err != nil {
 		return nil, false, err
 	}
 	in.Missed = course.Missed(m.Status.Proof, m.Status.Endpoint, started)
 	if watched(m) && in.Target.Port > 0 && len(in.Target.Addresses) > 0 {
-		in.Target.Probes = r.probe(ctx, c, m, name, in.Target.Port, path)
+		in.Target.Probes = r.probe(ctx, c, m, set, in.Target.Port, path)
 	}
 	if m.Status.Phase == v1alpha1.PhaseFinalized {
 		in.SelectorServes, err = selectorServes(ctx, c, name)

@@ -21,6 +21,7 @@ import (
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	"github.com/slipway-dev/slipway/kube"
 	"github.com/slipway-dev/slipway/migration/course"
+	"github.com/slipway-dev/slipway/migration/target"
 	"github.com/slipway-dev/slipway/migration/transfer"
 	"github.com/slipway-dev/slipway/migration/workload"
 )
@@ -91,6 +92,9 @@ func (s *scope) create(ctx context.Context, o client.Object) error {
 }
 
 func (r *Reconciler) makeClaim(ctx context.Context, s *scope) error {
+	if s.migration.Spec.Target.Prometheus != nil {
+		return s.makeOperatedClaim(ctx)
+	}
 	objects, err := s.objects(course.StageBridge)
 	if err != nil {
 		return err
@@ -122,7 +126,7 @@ func (r *Reconciler) makeTarget(ctx context.Context, s *scope, stage course.Stag
 		case *corev1.PersistentVolumeClaim, *discoveryv1.EndpointSlice:
 			err = s.create(ctx, o)
 		case *corev1.Service:
-			if o.Name == s.setName() {
+			if o.Name == target.ServiceName(s.migration.Spec.Target) {
 				err = s.create(ctx, o)
 				break
 			}
@@ -137,6 +141,9 @@ func (r *Reconciler) makeTarget(ctx context.Context, s *scope, stage course.Stag
 		}
 	}
 	r.Kit.Point("migration.beforeServer")
+	if s.migration.Spec.Target.Prometheus != nil {
+		return r.patchOperated(ctx, s, stage)
+	}
 	for _, o := range last {
 		if err := s.apply(ctx, o); err != nil {
 			return err
@@ -156,6 +163,11 @@ func (r *Reconciler) configure(ctx context.Context, s *scope, stage course.Stage
 			continue
 		}
 		if err := s.apply(ctx, o); err != nil {
+			return err
+		}
+	}
+	if s.migration.Spec.Target.Prometheus != nil {
+		if err := r.reconfigureOperated(ctx, s, stage); err != nil {
 			return err
 		}
 	}
@@ -290,6 +302,9 @@ func (r *Reconciler) restart(ctx context.Context, s *scope, a course.Action) err
 
 // stop takes away what runs the target. Its claim has no owner and stays.
 func (r *Reconciler) stop(ctx context.Context, s *scope) error {
+	if s.migration.Spec.Target.Prometheus != nil {
+		return r.letGo(ctx, s)
+	}
 	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.migration.Namespace, Name: s.setName()}}
 	if err := s.cluster.Delete(ctx, set, client.PropagationPolicy(metav1.DeletePropagationForeground)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("stopping the target: %w", err)

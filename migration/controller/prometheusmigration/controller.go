@@ -55,9 +55,11 @@ type scope struct {
 	migration *v1alpha1.PrometheusMigration
 	cluster   *Cluster
 	source    *source
-	world     *course.World
-	decision  *course.Decision
-	patch     *kube.Patch
+	// operated is the Prometheus that is the target; nil where the target is none, or it is not there.
+	operated *operated
+	world    *course.World
+	decision *course.Decision
+	patch    *kube.Patch
 }
 
 // Setup adds the controller to a manager.

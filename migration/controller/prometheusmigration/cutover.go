@@ -14,6 +14,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 	"github.com/slipway-dev/slipway/migration/course"
+	"github.com/slipway-dev/slipway/migration/target"
 	"github.com/slipway-dev/slipway/migration/workload"
 )
 
@@ -69,9 +70,10 @@ func (s *source) checkHandOver(m *v1alpha1.PrometheusMigration) string {
 
 // cutoverSpec follows migration/cutover, Spec. The target's file is written by this controller, the source's over SSH.
 func cutoverSpec(m *v1alpha1.PrometheusMigration, s *source, configFile string, port uint16) map[string]any {
-	name := m.Spec.Target.StatefulSet.Name
-	pod := "http://" + net.JoinHostPort(fmt.Sprintf("%s-pod.%s.svc", name, m.Namespace), strconv.Itoa(int(port)))
-	users := "http://" + net.JoinHostPort(fmt.Sprintf("%s.%s.svc", name, m.Namespace), strconv.Itoa(int(port)))
+	at := func(service string) string {
+		return "http://" + net.JoinHostPort(fmt.Sprintf("%s.%s.svc", service, m.Namespace), strconv.Itoa(int(port)))
+	}
+	pod, users := at(target.PodServiceName(m.Spec.Target)), at(target.ServiceName(m.Spec.Target))
 	from := map[string]any{"url": m.Spec.Source.URL}
 	alerting, remoteWrite := s.handsOver(m)
 	if h := m.Spec.Source.Host; (alerting || remoteWrite) && h.SSHKeySecretName != "" {

@@ -98,7 +98,7 @@ func (r *Reconciler) observeSource(ctx context.Context, s *scope) error {
 
 // observeCluster looks at what there is of the target, and at the jobs.
 func (r *Reconciler) observeCluster(ctx context.Context, s *scope) error {
-	for _, look := range []func(context.Context, *scope) error{r.observePlan, r.observeTarget, r.observeShim, r.observeJobs} {
+	for _, look := range []func(context.Context, *scope) error{r.observeOperated, r.observePlan, r.observeTarget, r.observeShim, r.observeJobs} {
 		if err := look(ctx, s); err != nil {
 			return err
 		}
@@ -108,12 +108,16 @@ func (r *Reconciler) observeCluster(ctx context.Context, s *scope) error {
 
 // observePlan plans the target and the pods, and tells what refuses.
 func (r *Reconciler) observePlan(ctx context.Context, s *scope) error {
-	if s.source == nil {
+	if s.source == nil || len(s.world.Refused) > 0 {
 		return nil
 	}
 	p, err := s.plan(course.StageBridge)
 	if err == nil {
 		err = r.checkVolume(ctx, s, p)
+	}
+	if err != nil && s.operated != nil {
+		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.target.prometheus", Says: err.Error()})
+		return nil
 	}
 	if err != nil {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.source.config", Says: err.Error()})
@@ -127,6 +131,9 @@ func (r *Reconciler) observePlan(ctx context.Context, s *scope) error {
 
 // checkVolume judges a volume that is to be used and exists already.
 func (r *Reconciler) checkVolume(ctx context.Context, s *scope, p *target.Plan) error {
+	if s.operated != nil {
+		return r.checkService(ctx, s)
+	}
 	name := s.migration.Spec.Target.StatefulSet.Storage.VolumeName
 	if name == "" {
 		return nil
@@ -143,7 +150,7 @@ func (r *Reconciler) checkVolume(ctx context.Context, s *scope, p *target.Plan) 
 	return nil
 }
 
-func (s *scope) setName() string { return s.migration.Spec.Target.StatefulSet.Name }
+func (s *scope) setName() string { return target.SetName(s.migration.Spec.Target) }
 
 // get reads an object and says whether it is there.
 func get(ctx context.Context, s *scope, name string, into client.Object) (bool, error) {
@@ -158,23 +165,33 @@ func get(ctx context.Context, s *scope, name string, into client.Object) (bool, 
 }
 
 func (r *Reconciler) observeTarget(ctx context.Context, s *scope) error {
-	t := &s.world.Target
-	var claim corev1.PersistentVolumeClaim
-	var err error
-	if t.Claim, err = get(ctx, s, s.setName()+"-data", &claim); err != nil {
+	if s.migration.Spec.Target.Prometheus != nil {
+		return r.observeOperatedTarget(ctx, s)
+	}
+	if err := observeClaim(ctx, s, s.setName()+"-data"); err != nil {
 		return err
 	}
-	if claim.Status.Phase == corev1.ClaimLost {
-		t.ClaimLost = fmt.Sprintf("claim %s has lost its volume %s: its PersistentVolume is gone", claim.Name, claim.Spec.VolumeName)
-	}
 	var set appsv1.StatefulSet
-	if t.Applied, err = get(ctx, s, s.setName(), &set); err != nil {
+	var err error
+	if s.world.Target.Applied, err = get(ctx, s, s.setName(), &set); err != nil {
 		return err
 	}
 	if err := r.observeConfig(ctx, s); err != nil {
 		return err
 	}
-	return r.observePod(ctx, s)
+	return r.observePod(ctx, s, s.setName()+"-0")
+}
+
+func observeClaim(ctx context.Context, s *scope, name string) (err error) {
+	t := &s.world.Target
+	var claim corev1.PersistentVolumeClaim
+	if t.Claim, err = get(ctx, s, name, &claim); err != nil {
+		return err
+	}
+	if claim.Status.Phase == corev1.ClaimLost {
+		t.ClaimLost = fmt.Sprintf("claim %s has lost its volume %s: its PersistentVolume is gone", claim.Name, claim.Spec.VolumeName)
+	}
+	return nil
 }
 
 // observeConfig holds the configuration that is written against that which is wanted at the same stage.
@@ -218,9 +235,9 @@ func (s *scope) findConfig(ctx context.Context) (client.Object, error) {
 	return nil, nil
 }
 
-func (r *Reconciler) observePod(ctx context.Context, s *scope) error {
+func (r *Reconciler) observePod(ctx context.Context, s *scope, name string) error {
 	var pod corev1.Pod
-	there, err := get(ctx, s, s.setName()+"-0", &pod)
+	there, err := get(ctx, s, name, &pod)
 	if err != nil || !there {
 		return err
 	}
@@ -397,13 +414,21 @@ func (s *scope) pods() (*workload.Workload, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.migration.Spec.Target.Prometheus != nil {
+		return s.workload(s.operatedHost(), p)
+	}
 	objects, err := s.objects(course.StageBridge)
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range objects {
 		if set, ok := o.(*appsv1.StatefulSet); ok {
-			return s.workload(set, p, s.world.Target.Applied)
+			pod := set.Spec.Template.Spec
+			h := &host{volume: workload.Volume{ClaimName: set.Name + "-data"}, security: pod.SecurityContext, tolerations: pod.Tolerations, pullSecrets: pod.ImagePullSecrets}
+			if s.world.Target.Applied {
+				h.pod = set.Spec.Selector.MatchLabels
+			}
+			return s.workload(h, p)
 		}
 	}
 	return nil, errors.New("planning the pods: the target has no StatefulSet")

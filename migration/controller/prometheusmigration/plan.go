@@ -11,13 +11,15 @@ import (
 	"strconv"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+	"github.com/slipway-dev/slipway/kube"
 	"github.com/slipway-dev/slipway/migration/course"
 	"github.com/slipway-dev/slipway/migration/rehearsal"
 	"github.com/slipway-dev/slipway/migration/survey"
@@ -46,46 +48,49 @@ func stageOf(s course.Stage) target.Stage {
 		course.StageCutOver: target.CutOver, course.StageFinal: target.Final}[s]
 }
 
+// options are all that a plan of the target follows from. Sections that stay with the source, or are not the target's yet, are not in it.
+func (s *scope) options(stage course.Stage) target.Options {
+	m := s.migration.DeepCopy()
+	shim := v1alpha1.Shim{URL: fmt.Sprintf("https://%s.%s.svc:%d/api/v1/read", workload.ObjectName(m.Name, workload.RoleShim), m.Namespace, workload.ShimPort)}
+	switch t := &m.Spec.Target; {
+	case t.StatefulSet != nil:
+		t.StatefulSet.Shim = shim
+	case t.Prometheus != nil:
+		t.Prometheus.Shim = shim
+	}
+	o := target.Options{Source: s.source.planned, Migration: m, Stage: stageOf(stage), Override: m.Spec.Overrides, ShimSecret: workload.TargetSecret(m.Name)}
+	if m.Spec.Cutover.Alertmanager == v1alpha1.HandOverLeaves {
+		o.Leave = append(o.Leave, "alerting")
+	}
+	if m.Spec.Cutover.RemoteWrite == v1alpha1.HandOverLeaves || stage == course.StageAlerts {
+		o.Leave = append(o.Leave, "remote_write")
+	}
+	return o
+}
+
 // plan is the target at a stage.
 func (s *scope) plan(stage course.Stage) (*target.Plan, error) {
-	m := s.migration.DeepCopy()
-	m.Spec.Target.StatefulSet.Shim = v1alpha1.Shim{URL: fmt.Sprintf("https://%s.%s.svc:%d/api/v1/read", workload.ObjectName(m.Name, workload.RoleShim), m.Namespace, workload.ShimPort)}
-	p, err := target.New(target.Options{Source: s.source.planned, Migration: m, Stage: stageOf(stage), Override: m.Spec.Overrides, ShimSecret: workload.TargetSecret(m.Name)})
-	if err != nil {
-		return nil, err
-	}
-	// What stays with the source, or is not the target's yet, is not in its configuration.
-	for _, section := range []struct {
-		name string
-		out  bool
-	}{
-		{"alerting", m.Spec.Cutover.Alertmanager == v1alpha1.HandOverLeaves},
-		{"remote_write", m.Spec.Cutover.RemoteWrite == v1alpha1.HandOverLeaves || stage == course.StageAlerts},
-	} {
-		if !section.out || !p.Config.Has(section.name) {
-			continue
-		}
-		without, _, err := p.Config.TakeOut(section.name)
+	if s.migration.Spec.Target.Prometheus != nil {
+		x, err := s.operator(stage)
 		if err != nil {
-			return nil, fmt.Errorf("taking %s out of the target's configuration: %w", section.name, err)
+			return nil, err
 		}
-		p.Config = without
+		return x.Plan, nil
 	}
-	return p, nil
+	if s.source == nil {
+		return nil, kube.Human(v1alpha1.ReasonInvalidSpec, errNoSource)
+	}
+	return target.New(s.options(stage))
 }
 
 // objects are the manifests of a stage. Configurations carry their stage and a digest.
 func (s *scope) objects(stage course.Stage) ([]client.Object, error) {
-	p, err := s.plan(stage)
-	if err != nil {
-		return nil, err
-	}
-	made, err := p.Manifests("")
+	made, err := s.manifests(stage)
 	if err != nil {
 		return nil, err
 	}
 	var all []client.Object
-	for _, o := range made.Objects {
+	for _, o := range made {
 		object := o.(client.Object) // every kind that a template may give is one
 		if secret, ok := object.(*corev1.Secret); ok {
 			secret.Data = map[string][]byte{}
@@ -99,7 +104,10 @@ func (s *scope) objects(stage course.Stage) ([]client.Object, error) {
 			if err != nil {
 				return nil, err
 			}
-			object.SetAnnotations(map[string]string{stageAnnotation: string(stage), digestAnnotation: digest})
+			object.SetAnnotations(map[string]string{digestAnnotation: digest})
+			if s.operated == nil { // whose patch carries it
+				object.SetAnnotations(map[string]string{stageAnnotation: string(stage), digestAnnotation: digest})
+			}
 		}
 		labels := map[string]string{v1alpha1.NameLabel: s.migration.Name}
 		maps.Copy(labels, object.GetLabels())
@@ -109,9 +117,25 @@ func (s *scope) objects(stage course.Stage) ([]client.Object, error) {
 	return all, nil
 }
 
+// manifests are the objects as a person would get them.
+func (s *scope) manifests(stage course.Stage) ([]runtime.Object, error) {
+	if s.migration.Spec.Target.Prometheus != nil {
+		return s.operatedManifests(stage)
+	}
+	p, err := s.plan(stage)
+	if err != nil {
+		return nil, err
+	}
+	made, err := p.Manifests("")
+	if err != nil {
+		return nil, err
+	}
+	return made.Objects, nil
+}
+
 func isConfig(o client.Object) bool {
 	switch o.(type) {
-	case *corev1.ConfigMap, *corev1.Secret:
+	case *corev1.ConfigMap, *corev1.Secret, *monitoringv1.PrometheusRule:
 		return true
 	}
 	return false
@@ -134,23 +158,29 @@ func (s *scope) owner() *metav1.OwnerReference {
 	return metav1.NewControllerRef(s.migration, v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
 }
 
-// workload are the pods of the migration; set is the target's StatefulSet as it is planned.
-func (s *scope) workload(set *appsv1.StatefulSet, p *target.Plan, applied bool) (*workload.Workload, error) {
+// host is what pods of the move have to know of the server's pod: whose volume they mount, and as whom.
+type host struct {
+	volume      workload.Volume
+	security    *corev1.PodSecurityContext
+	tolerations []corev1.Toleration
+	pullSecrets []corev1.LocalObjectReference
+	// pod finds the server's pod; nil while there is none.
+	pod map[string]string
+}
+
+// workload are the pods of the migration.
+func (s *scope) workload(h *host, p *target.Plan) (*workload.Workload, error) {
 	m := s.migration
 	spec := m.Spec
 	o := workload.Options{
 		Name: m.Name, Namespace: m.Namespace, Owner: s.owner(), Image: spec.Tools.Image, PullPolicy: corev1.PullPolicy(spec.Tools.ImagePullPolicy),
-		PullSecrets: set.Spec.Template.Spec.ImagePullSecrets, Security: set.Spec.Template.Spec.SecurityContext, Tolerations: set.Spec.Template.Spec.Tolerations,
-		Volume:    workload.Volume{ClaimName: set.Name + "-data"},
-		TargetURL: "http://" + net.JoinHostPort(fmt.Sprintf("%s-pod.%s.svc", set.Name, m.Namespace), strconv.Itoa(int(p.Port()))),
+		PullSecrets: h.pullSecrets, Security: h.security, Tolerations: h.tolerations, Volume: h.volume, TargetPod: h.pod,
+		TargetURL: "http://" + net.JoinHostPort(fmt.Sprintf("%s.%s.svc", target.PodServiceName(spec.Target), m.Namespace), strconv.Itoa(int(p.Port()))),
 		Source:    workloadSource(m, s.source), ShimSecret: workload.SourceSecret(m.Name),
 		Rehearsal: workload.Rehearsal{NeedBytes: s.source.planned.Need.Bytes, LargestBlockBytes: s.source.planned.Need.LargestBlockBytes,
 			HeadBytes: s.source.planned.Need.HeadBytes, Version: p.Version.String(), Args: p.Args},
 		Except: spec.Coverage.Except, Overrides: overrides(spec.Overrides),
 		Cutover: workload.Cutover{SpecSecret: cutoverName(m), Secrets: cutoverSecrets(m), Approved: course.Approvals(&spec)},
-	}
-	if applied {
-		o.TargetPod = set.Spec.Selector.MatchLabels
 	}
 	if seconds := spec.ObserveForSeconds; seconds != nil { // whoever looks at the new server for less does not look at the old one for longer
 		o.Cutover.Watch = min(longestWatch, max(time.Duration(*seconds)*time.Second, shortestWatch))
