@@ -195,6 +195,10 @@ func TestWhatHolds(t *testing.T) {
 		}, v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.cutover.window: timeZone"},
 		{"a retention that would delete what is brought", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Target.StatefulSet.Retention = "1d" },
 			v1alpha1.ReasonRefused, v1alpha1.PhasePreflight, "retention: 1d is shorter than the source's 180d"},
+		{"a class that the cluster does not have", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Target.StatefulSet.Storage.ClassName = "gold" },
+			v1alpha1.ReasonRefused, v1alpha1.PhasePreflight, "storage-class: there is no StorageClass gold, and no volume of it: the claim would wait for ever (say one that is there in className:"},
+		{"a volume that the cluster does not have", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Target.StatefulSet.Storage.VolumeName = "pv7" },
+			v1alpha1.ReasonRefused, v1alpha1.PhasePreflight, "volume: it is not there, and the claim waits for it for ever"},
 		{"a rehearsal that refuses", func(y *yard, _ *v1alpha1.PrometheusMigration) {
 			y.play("rehearse", func(*yard, *corev1.Pod, int) ([]any, *int32) {
 				return ends(1, object{"verdict": "Refused", "findings": []any{object{"rule": "local_file_system", "verdict": "Refused", "says": "it is nfs4", "fix": "take a local disk"}}})

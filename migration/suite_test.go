@@ -22,6 +22,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -99,6 +100,10 @@ func newYard(t *testing.T) *yard {
 	y := &yard{t: t, scheme: scheme, client: kubetest.Client(t, api, scheme), scripts: scripts(), logs: map[string]string{}, ticks: map[string]int{},
 		made: map[role]map[string]bool{}, servers: map[string]bool{}}
 	y.ns = kubetest.Namespace(t, y.client)
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "fast"}, Provisioner: "slipway.test/none"}
+	if err := y.client.Create(t.Context(), class); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
 	y.ready.Store(true)
 	kubetest.Must(t, y.client, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}, Data: map[string]string{
 		"prometheus.yml": sourceConfig, "rules--shop.yml": "groups: []\n"}})
@@ -148,7 +153,7 @@ func (y *yard) migration(change func(*v1alpha1.PrometheusMigration)) *v1alpha1.P
 			Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Host: v1alpha1.Host{Address: oldServer, SSHKeySecretName: "rack-key", KnownHostKey: "ssh-ed25519 AAAA"}, Agent: &v1alpha1.Agent{Address: "198.18.0.21:9797", CredentialsSecretName: "agent"},
 				Config: &v1alpha1.SourceConfig{ConfigMapName: "old-config"}},
 			Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "prometheus", Image: "prom/prometheus:v3.16.0",
-				Storage: v1alpha1.Storage{Size: ptr.To(resource.MustParse("50Gi"))}}},
+				Storage: v1alpha1.Storage{ClassName: "fast", Size: ptr.To(resource.MustParse("50Gi"))}}},
 			Tools:             v1alpha1.Tools{Image: "slipway:test"},
 			ObserveForSeconds: ptr.To[int32](0),
 		},

@@ -112,34 +112,16 @@ func (r *Reconciler) observePlan(ctx context.Context, s *scope) error {
 		return nil
 	}
 	p, err := s.plan(course.StageBridge)
-	if err == nil {
-		err = r.checkVolume(ctx, s, p)
-	}
 	if err != nil {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.source.config", Says: err.Error()})
 		return nil
 	}
+	if err := r.checkCluster(ctx, s, p); err != nil {
+		return err
+	}
 	for _, f := range p.Refusals() {
 		s.world.Refused = append(s.world.Refused, course.Finding{Where: string(f.Rule), Says: f.Says, Fix: f.Fix})
 	}
-	return nil
-}
-
-// checkVolume judges a volume that is to be used and exists already.
-func (r *Reconciler) checkVolume(ctx context.Context, s *scope, p *target.Plan) error {
-	name := s.migration.Spec.Target.StatefulSet.Storage.VolumeName
-	if name == "" {
-		return nil
-	}
-	var pv corev1.PersistentVolume
-	err := s.cluster.Get(ctx, client.ObjectKey{Name: name}, &pv)
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("target.statefulSet.storage.volumeName: PersistentVolume %s does not exist", name)
-	}
-	if err != nil {
-		return fmt.Errorf("reading PersistentVolume %s: %w", name, err)
-	}
-	p.CheckVolume(&pv)
 	return nil
 }
 
