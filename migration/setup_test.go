@@ -70,6 +70,43 @@ func TestTheWholeWay(t *testing.T) {
 	y.kept(true)
 }
 
+// TestRulesThatComeDuringAMove are seen by the pod that runs; a folder that it does not have stops with a word.
+func TestRulesThatComeDuringAMove(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.play("move", func(*yard, *corev1.Pod, int) ([]any, *int32) { return []any{progress("Stage", nil)}, nil })
+	y.migration(nil)
+	y.operator()
+	y.reaches(v1alpha1.PhaseStage)
+	var before appsv1.StatefulSet
+	name := client.ObjectKey{Namespace: y.ns, Name: "prometheus"}
+	if err := y.client.Get(t.Context(), name, &before); err != nil {
+		t.Fatal(err)
+	}
+	add := func(key string) {
+		kubetest.Change(t, y.client, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) { cm.Data[key] = "groups: []\n" })
+	}
+	add("rules--new.yml")
+	kubetest.Eventually(t, "the new rule file is in the folder that the pod has", func(ctx context.Context) error {
+		var cm corev1.ConfigMap
+		if err := y.client.Get(ctx, client.ObjectKey{Namespace: y.ns, Name: "prometheus-folder-rules"}, &cm); err != nil || len(cm.Data) != 2 || cm.Data["new.yml"] == "" {
+			return fmt.Errorf("%w %v", err, cm.Data)
+		}
+		return nil
+	})
+	kubetest.Change(t, y.client, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) {
+		cm.Data["prometheus.yml"] = strings.Replace(cm.Data["prometheus.yml"], "[rules/*.yml]", "[rules/*.yml, more/*.yml]", 1)
+	})
+	y.until("a word about the folder that the pod does not have", func(m *v1alpha1.PrometheusMigration) bool {
+		p := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionProgressing)
+		return p != nil && p.Reason == v1alpha1.ReasonInvalidSpec && strings.Contains(p.Message, "no mount for /etc/prometheus/more/, and is not restarted for it")
+	})
+	var after appsv1.StatefulSet
+	if err := y.client.Get(t.Context(), name, &after); err != nil || after.Generation != before.Generation {
+		t.Errorf("%v; the StatefulSet is of generation %d, was of %d", err, after.Generation, before.Generation)
+	}
+}
+
 func (y *yard) led(when, to string) {
 	y.t.Helper()
 	kubetest.Within(y.t, 10*time.Second, when+" users are led to "+to, func(ctx context.Context) error {

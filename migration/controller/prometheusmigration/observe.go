@@ -179,15 +179,12 @@ func (r *Reconciler) observeConfig(ctx context.Context, s *scope) error {
 			t.Current = o.GetAnnotations()[digestAnnotation] == found.GetAnnotations()[digestAnnotation]
 		}
 	}
-	return nil
+	return s.checkMounts(ctx, wanted)
 }
 
 // findConfig is what holds the target's configuration: a Secret or a ConfigMap that this controller wrote; nil for none.
 func (s *scope) findConfig(ctx context.Context) (client.Object, error) {
-	name := s.migration.Spec.Target.StatefulSet.ConfigMapName
-	if name == "" {
-		name = s.setName()
-	}
+	name := s.configName()
 	for _, o := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} {
 		there, err := get(ctx, s, name, o)
 		if err != nil {
