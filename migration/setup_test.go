@@ -84,7 +84,7 @@ func TestRulesThatComeDuringAMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	add := func(key string) {
-		kubetest.Change(t, y.client, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) { cm.Data[key] = "groups: []\n" })
+		kubetest.Change(t, y.home, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) { cm.Data[key] = "groups: []\n" })
 	}
 	add("rules--new.yml")
 	kubetest.Eventually(t, "the new rule file is in the folder that the pod has", func(ctx context.Context) error {
@@ -94,7 +94,7 @@ func TestRulesThatComeDuringAMove(t *testing.T) {
 		}
 		return nil
 	})
-	kubetest.Change(t, y.client, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) {
+	kubetest.Change(t, y.home, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) {
 		cm.Data["prometheus.yml"] = strings.Replace(cm.Data["prometheus.yml"], "[rules/*.yml]", "[rules/*.yml, more/*.yml]", 1)
 	})
 	y.until("a word about the folder that the pod does not have", func(m *v1alpha1.PrometheusMigration) bool {
@@ -121,11 +121,11 @@ func (y *yard) led(when, to string) {
 func (y *yard) deleted() {
 	y.t.Helper()
 	m := &v1alpha1.PrometheusMigration{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "ecs"}}
-	if err := y.client.Delete(y.t.Context(), m); err != nil {
+	if err := y.home.Delete(y.t.Context(), m); err != nil {
 		y.t.Fatal(err)
 	}
 	kubetest.Within(y.t, time.Minute, "the migration is gone", func(ctx context.Context) error {
-		if err := y.client.Get(ctx, client.ObjectKeyFromObject(m), m); !apierrors.IsNotFound(err) {
+		if err := y.home.Get(ctx, client.ObjectKeyFromObject(m), m); !apierrors.IsNotFound(err) {
 			return errors.New(describe(m))
 		}
 		return nil
@@ -292,7 +292,7 @@ func TestTheAPIServerRefuses(t *testing.T) {
 				Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Agent: &v1alpha1.Agent{Address: "a:1", CredentialsSecretName: "a"}},
 				Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "p", Image: "prom/prometheus:v3.16.0"}}, Tools: v1alpha1.Tools{Image: "x"}}}
 			c.change(m)
-			if err := y.client.Create(t.Context(), m, client.DryRunAll); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := y.home.Create(t.Context(), m, client.DryRunAll); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
 		})

@@ -39,7 +39,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 	if err := target.Validate(m); err != nil && len(s.world.Invalid) == 0 {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec", Says: err.Error()})
 	}
-	if len(s.world.Invalid) > 0 {
+	// What goes back is looked at all the same: nothing may be forgotten because a spec became wrong.
+	back := s.world.Deleting || m.Spec.Goal == v1alpha1.GoalRolledBack
+	if len(s.world.Invalid) > 0 && (!back || m.Spec.Target.StatefulSet == nil) {
 		return kube.Result{}, nil
 	}
 	var err error
@@ -51,7 +53,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 		return kube.Result{}, err
 	}
 	if err := r.observeCluster(ctx, s); err != nil {
-		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		if !s.world.Deleting && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)) {
 			return kube.Result{}, kube.Human(v1alpha1.ReasonClusterUnreachable, err)
 		}
 		s.world.ClusterUnreachable = err.Error()
@@ -62,6 +64,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 func (r *Reconciler) observeGates(ctx context.Context, s *scope) error {
 	if why, paused := kube.Paused(s.migration, v1alpha1.PausedAnnotation); paused {
 		s.world.Paused = &why
+	}
+	if why, abandoned := kube.Paused(s.migration, v1alpha1.AbandonAnnotation); abandoned {
+		s.world.Abandoned = &why
 	}
 	why, frozen, err := r.Freeze.Frozen(ctx, r.Kit.Live)
 	if frozen {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -40,6 +41,9 @@ func stageOf(s course.Stage) target.Stage {
 
 // plan is the target at a stage.
 func (s *scope) plan(stage course.Stage) (*target.Plan, error) {
+	if s.source == nil {
+		return nil, errors.New("spec.source.config: what the old server was configured like cannot be read any more")
+	}
 	m := s.migration.DeepCopy()
 	m.Spec.Target.StatefulSet.Shim = v1alpha1.Shim{URL: fmt.Sprintf("https://%s.%s.svc:%d/api/v1/read", workload.ObjectName(m.Name, workload.RoleShim), m.Namespace, workload.ShimPort)}
 	p, err := target.New(target.Options{Source: s.source.planned, Migration: m, Stage: stageOf(stage), Override: m.Spec.Overrides, ShimSecret: workload.TargetSecret(m.Name)})
