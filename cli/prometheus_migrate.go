@@ -383,7 +383,7 @@ func (o *migrateOptions) compare(errs io.Writer) func(context.Context, move.Proo
 		}
 		defer target.Close()
 		r, err := proof.Run(ctx, proof.Options{
-			LeftBehind: o.except,
+			LeftBehind: leftBehind(ctx, errs, o.except, source, target),
 			Source:     source, Target: target, Seam: in.Seam, SeamEnd: in.End, Filled: in.Filled, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
 			Samples: o.samples, Seed: uint64(rand.Uint32()), Progress: (&proofProgress{w: errs, last: time.Now()}).at,
 		})

@@ -201,7 +201,7 @@ func printCoverage(out io.Writer, c survey.CoverageReport) error {
 		}
 		fmt.Fprintf(out, "%s %s %s %s\n", g.Kind, printable(g.URL), printable(g.Labels), printable(why))
 	}
-	for _, kind := range []survey.GapKind{survey.Missing, survey.Unreachable, survey.Failing, survey.Differs, survey.Waiting, survey.DownOnBoth, survey.Extra} {
+	for _, kind := range []survey.GapKind{survey.Missing, survey.Unreachable, survey.Failing, survey.Differs, survey.Waiting, survey.DownOnBoth, survey.Extra, survey.Itself} {
 		if n := kinds[kind] - mostGaps; n > 0 {
 			fmt.Fprintf(out, "%s: %d more, -o json lists them\n", kind, n)
 		}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -16,6 +17,7 @@ import (
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/slipway-dev/slipway/migration/server"
+	"github.com/slipway-dev/slipway/migration/survey"
 	"github.com/spf13/cobra"
 )
 
@@ -103,6 +105,9 @@ func (o *proofOptions) run(ctx context.Context, out, progress io.Writer) error {
 	if o.quiet {
 		progress = io.Discard
 	}
+	if options.Seam != 0 {
+		options.LeftBehind = leftBehind(ctx, progress, options.LeftBehind, options.Source, options.Target)
+	}
 	fmt.Fprintf(progress, "Seed %d\n", options.Seed)
 	options.Progress = (&proofProgress{w: progress, last: time.Now()}).at
 	r, err := proof.Run(ctx, *options)
@@ -155,6 +160,16 @@ func (o *proofOptions) options() (*proof.Options, error) {
 		return nil, &usageError{err}
 	}
 	return p, nil
+}
+
+// leftBehind adds jobs by which the source scrapes itself alone: no other server can go on with them. Where that cannot be found out
+// the proof tells what is missing.
+func leftBehind(ctx context.Context, progress io.Writer, named []string, source, target *proof.Server) []string {
+	own, err := survey.OwnJobs(ctx, source.Client, target.Client)
+	if err != nil {
+		fmt.Fprintf(progress, "By which jobs the old server scrapes itself is not known: %v\n", err)
+	}
+	return slices.Concat(named, own)
 }
 
 // parseInstant reads a time as people or as Prometheus write it; empty is 0.

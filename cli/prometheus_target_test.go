@@ -86,7 +86,7 @@ func TestPrometheusTargetTakesRuleFilesAndKeepsThemPrivate(t *testing.T) {
 		t.Fatalf("code %d, %s", code, errs)
 	}
 	data, err := os.ReadFile("out/manifests.yaml")
-	if err != nil || !strings.Contains(string(data), `{key: "rules_a.yml", path: "rules/a.yml"}`) || strings.Contains(string(data), "a.txt") {
+	if err != nil || !strings.Contains(string(data), `  "a.yml": |`) || !strings.Contains(string(data), `mountPath: "/etc/prometheus/rules"`) || strings.Contains(string(data), "a.txt") {
 		t.Errorf("%v\n%s", err, data)
 	}
 	if info, err := os.Stat("out/manifests.yaml"); err != nil || info.Mode().Perm() != 0o600 {

@@ -89,6 +89,43 @@ func TestTheWholeWay(t *testing.T) {
 	y.kept(true)
 }
 
+// TestRulesThatComeDuringAMove are seen by the pod that runs; a folder that it does not have stops with a word.
+func TestRulesThatComeDuringAMove(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.play("move", func(*yard, *corev1.Pod, int) ([]any, *int32) { return []any{progress("Stage", nil)}, nil })
+	y.migration(nil)
+	y.operator()
+	y.reaches(v1alpha1.PhaseStage)
+	var before appsv1.StatefulSet
+	name := client.ObjectKey{Namespace: y.ns, Name: "prometheus"}
+	if err := y.client.Get(t.Context(), name, &before); err != nil {
+		t.Fatal(err)
+	}
+	add := func(key string) {
+		kubetest.Change(t, y.home, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) { cm.Data[key] = "groups: []\n" })
+	}
+	add("rules--new.yml")
+	kubetest.Eventually(t, "the new rule file is in the folder that the pod has", func(ctx context.Context) error {
+		var cm corev1.ConfigMap
+		if err := y.client.Get(ctx, client.ObjectKey{Namespace: y.ns, Name: "prometheus-folder-rules"}, &cm); err != nil || len(cm.Data) != 2 || cm.Data["new.yml"] == "" {
+			return fmt.Errorf("%w %v", err, cm.Data)
+		}
+		return nil
+	})
+	kubetest.Change(t, y.home, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(cm *corev1.ConfigMap) {
+		cm.Data["prometheus.yml"] = strings.Replace(cm.Data["prometheus.yml"], "[rules/*.yml]", "[rules/*.yml, more/*.yml]", 1)
+	})
+	y.until("a word about the folder that the pod does not have", func(m *v1alpha1.PrometheusMigration) bool {
+		p := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionProgressing)
+		return p != nil && p.Reason == v1alpha1.ReasonInvalidSpec && strings.Contains(p.Message, "no mount for /etc/prometheus/more/, and is not restarted for it")
+	})
+	var after appsv1.StatefulSet
+	if err := y.client.Get(t.Context(), name, &after); err != nil || after.Generation != before.Generation {
+		t.Errorf("%v; the StatefulSet is of generation %d, was of %d", err, after.Generation, before.Generation)
+	}
+}
+
 func (y *yard) led(when, to string) {
 	y.t.Helper()
 	kubetest.Within(y.t, 10*time.Second, when+" users are led to "+to, func(ctx context.Context) error {
@@ -103,11 +140,11 @@ func (y *yard) led(when, to string) {
 func (y *yard) deleted() {
 	y.t.Helper()
 	m := &v1alpha1.PrometheusMigration{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "ecs"}}
-	if err := y.client.Delete(y.t.Context(), m); err != nil {
+	if err := y.home.Delete(y.t.Context(), m); err != nil {
 		y.t.Fatal(err)
 	}
 	kubetest.Within(y.t, time.Minute, "the migration is gone", func(ctx context.Context) error {
-		if err := y.client.Get(ctx, client.ObjectKeyFromObject(m), m); !apierrors.IsNotFound(err) {
+		if err := y.home.Get(ctx, client.ObjectKeyFromObject(m), m); !apierrors.IsNotFound(err) {
 			return errors.New(describe(m))
 		}
 		return nil
@@ -214,6 +251,10 @@ func TestWhatHolds(t *testing.T) {
 		}, v1alpha1.ReasonInvalidSpec, v1alpha1.PhasePreflight, "spec.cutover.window: timeZone"},
 		{"a retention that would delete what is brought", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Target.StatefulSet.Retention = "1d" },
 			v1alpha1.ReasonRefused, v1alpha1.PhasePreflight, "retention: 1d is shorter than the source's 180d"},
+		{"a class that the cluster does not have", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Target.StatefulSet.Storage.ClassName = "gold" },
+			v1alpha1.ReasonRefused, v1alpha1.PhasePreflight, "storage-class: there is no StorageClass gold, and no volume of it: the claim would wait for ever (say one that is there in className:"},
+		{"a volume that the cluster does not have", func(_ *yard, m *v1alpha1.PrometheusMigration) { m.Spec.Target.StatefulSet.Storage.VolumeName = "pv7" },
+			v1alpha1.ReasonRefused, v1alpha1.PhasePreflight, "volume: it is not there, and the claim waits for it for ever"},
 		{"a rehearsal that refuses", func(y *yard, _ *v1alpha1.PrometheusMigration) {
 			y.play("rehearse", func(*yard, *corev1.Pod, int) ([]any, *int32) {
 				return ends(1, object{"verdict": "Refused", "findings": []any{object{"rule": "local_file_system", "verdict": "Refused", "says": "it is nfs4", "fix": "take a local disk"}}})
@@ -270,7 +311,7 @@ func TestTheAPIServerRefuses(t *testing.T) {
 				Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Agent: &v1alpha1.Agent{Address: "a:1", CredentialsSecretName: "a"}},
 				Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "p", Image: "prom/prometheus:v3.16.0"}}, Tools: v1alpha1.Tools{Image: "x"}}}
 			c.change(m)
-			if err := y.client.Create(t.Context(), m, client.DryRunAll); err == nil || !strings.Contains(err.Error(), c.says) {
+			if err := y.home.Create(t.Context(), m, client.DryRunAll); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
 		})

@@ -24,6 +24,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,7 +76,8 @@ type script func(y *yard, pod *corev1.Pod, tick int) (lines []any, exit *int32)
 // yard is a namespace in which the test plays the kubelet and the controllers of what runs the target. It outlives operators.
 type yard struct {
 	t       *testing.T
-	client  client.Client
+	home    client.Client // where migrations live
+	client  client.Client // where the target does; the same cluster by default
 	scheme  *runtime.Scheme
 	ns      string
 	ready   atomic.Bool // the target answers probes
@@ -94,7 +96,10 @@ type yard struct {
 	late bool
 }
 
-func newYard(t *testing.T) *yard {
+func newYard(t *testing.T) *yard { return newYardIn(t, api) }
+
+// newYardIn has the target in the cluster of a configuration.
+func newYardIn(t *testing.T, target *rest.Config) *yard {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, migration.AddToScheme} {
@@ -102,11 +107,18 @@ func newYard(t *testing.T) *yard {
 			t.Fatal(err)
 		}
 	}
-	y := &yard{t: t, scheme: scheme, client: kubetest.Client(t, api, scheme), scripts: scripts(), logs: map[string]string{}, ticks: map[string]int{},
+	y := &yard{t: t, scheme: scheme, home: kubetest.Client(t, api, scheme), client: kubetest.Client(t, target, scheme), scripts: scripts(), logs: map[string]string{}, ticks: map[string]int{},
 		made: map[role]map[string]bool{}, servers: map[string]bool{}}
-	y.ns = kubetest.Namespace(t, y.client)
+	y.ns = kubetest.Namespace(t, y.home)
+	if target != api {
+		kubetest.Must(t, y.client, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: y.ns}})
+	}
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "fast"}, Provisioner: "slipway.test/none"}
+	if err := y.client.Create(t.Context(), class); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
 	y.ready.Store(true)
-	kubetest.Must(t, y.client, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}, Data: map[string]string{
+	kubetest.Must(t, y.home, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}, Data: map[string]string{
 		"prometheus.yml": sourceConfig, "rules--shop.yml": "groups: []\n"}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -154,7 +166,7 @@ func (y *yard) migration(change func(*v1alpha1.PrometheusMigration)) *v1alpha1.P
 			Source: v1alpha1.Source{URL: "http://198.18.0.21:9090", Host: v1alpha1.Host{Address: oldServer, SSHKeySecretName: "rack-key", KnownHostKey: "ssh-ed25519 AAAA"}, Agent: &v1alpha1.Agent{Address: "198.18.0.21:9797", CredentialsSecretName: "agent"},
 				Config: &v1alpha1.SourceConfig{ConfigMapName: "old-config"}},
 			Target: v1alpha1.Target{StatefulSet: &v1alpha1.StatefulSetTarget{Name: "prometheus", Image: "prom/prometheus:v3.16.0",
-				Storage: v1alpha1.Storage{Size: ptr.To(resource.MustParse("50Gi"))}}},
+				Storage: v1alpha1.Storage{ClassName: "fast", Size: ptr.To(resource.MustParse("50Gi"))}}},
 			Tools:             v1alpha1.Tools{Image: "slipway:test"},
 			ObserveForSeconds: ptr.To[int32](0),
 		},
@@ -162,7 +174,7 @@ func (y *yard) migration(change func(*v1alpha1.PrometheusMigration)) *v1alpha1.P
 	if change != nil {
 		change(m)
 	}
-	kubetest.Must(y.t, y.client, m)
+	kubetest.Must(y.t, y.home, m)
 	return m
 }
 
@@ -396,7 +408,7 @@ func (y *yard) until(what string, is func(*v1alpha1.PrometheusMigration) bool) *
 	y.t.Helper()
 	m := &v1alpha1.PrometheusMigration{}
 	kubetest.Within(y.t, time.Minute, what, func(ctx context.Context) error {
-		if err := y.client.Get(ctx, client.ObjectKey{Namespace: y.ns, Name: "ecs"}, m); err != nil {
+		if err := y.home.Get(ctx, client.ObjectKey{Namespace: y.ns, Name: "ecs"}, m); err != nil {
 			return err
 		}
 		if is(m) {
@@ -417,7 +429,7 @@ func describe(m *v1alpha1.PrometheusMigration) string {
 
 func (y *yard) change(mutate func(*v1alpha1.PrometheusMigration)) {
 	y.t.Helper()
-	kubetest.Change(y.t, y.client, &v1alpha1.PrometheusMigration{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "ecs"}}, mutate)
+	kubetest.Change(y.t, y.home, &v1alpha1.PrometheusMigration{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "ecs"}}, mutate)
 }
 
 func (y *yard) approve(words ...v1alpha1.Approval) {

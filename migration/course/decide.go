@@ -26,6 +26,8 @@ func Decide(w *World) *Decision {
 		shimIsGone,
 	}
 	switch {
+	case w.Deleting && w.ClusterUnreachable != "":
+		course = []step{isAbandoned}
 	case w.finalized():
 		course = []step{clusterAnswers, hasFinalConfiguration, shimIsGone, isReleased}
 		d.Phase = v1alpha1.PhaseFinalized

@@ -140,6 +140,14 @@ func TestDecide(t *testing.T) {
 		{"a deletion after the cutover does not end the observation", with(cutOver(time.Minute), func(w *World) { w.Deleting = true }), v1alpha1.PhaseObserve, nil, RuleObserved},
 		{"a deletion of a fresh one lets go at once", with(fresh(), func(w *World) { w.Deleting = true }), v1alpha1.PhaseRolledBack, []string{"Release"}, ""},
 		{"a deletion of one that is final lets go", with(final(), func(w *World) { w.Deleting, w.Target.Stage, w.Shim = true, StageFinal, Shim{} }), v1alpha1.PhaseFinalized, []string{"Release"}, ""},
+		{"a deletion waits for a cluster that does not answer", with(moving("Stage"), func(w *World) {
+			w.Deleting, w.ClusterUnreachable, w.Status.Phase = true, "timeout", v1alpha1.PhaseStage
+		}),
+			v1alpha1.PhaseStage, nil, RuleAbandoned},
+		{"a person lets go of one whose cluster is gone", with(final(), func(w *World) { w.Deleting, w.ClusterUnreachable, w.Abandoned = true, "timeout", ptr.To("burnt") }),
+			v1alpha1.PhasePreflight, []string{"Release"}, ""},
+		{"nobody lets go of one whose cluster answers", with(moving("Stage"), func(w *World) { w.Deleting, w.Abandoned = true, ptr.To("burnt") }), v1alpha1.PhaseRollingBack, []string{"Suspend move"}, ""},
+		{"nobody lets go of one that is not deleted", with(moving("Stage"), func(w *World) { w.ClusterUnreachable, w.Abandoned = "timeout", ptr.To("burnt") }), v1alpha1.PhasePreflight, nil, ""},
 		{"a rollback stops the move before anything else", back(cuttingOver(&Line{Wants: wantsAlerting})), v1alpha1.PhaseRollingBack, []string{"Suspend cutover"}, ""},
 		{"a rollback undoes nothing where nothing was brought", back(started()), v1alpha1.PhaseRollingBack, []string{"StopTarget", "RemoveShim"}, ""},
 		{"a rolled back one forgets its witnesses", with(back(fresh()), func(w *World) { w.Jobs[RoleMove], w.Jobs[RoleUndo] = done(Line{Done: true}), done(Line{Done: true}) }),

@@ -19,6 +19,7 @@ const (
 	RuleWayBackIsOpen   = "no_rollback_after_finalized"
 	RuleUndoneBeforeEnd = "cut_over_is_undone_before_it_is_deleted"
 	RuleClaimStays      = "claim_is_never_deleted"
+	RuleAbandoned       = "let_go_only_by_a_person"
 	RuleReport          = "report_refuses"
 	RuleJobFailed       = "job_ended_without_a_word"
 )
@@ -50,5 +51,6 @@ func Rules() []Rule {
 		{RuleWayBackIsOpen, "there is no way back after Finalized"},
 		{RuleUndoneBeforeEnd, "a migration that is cut over is rolled back or finalized before it is deleted"},
 		{RuleClaimStays, "the target's claim is never deleted"},
+		{RuleAbandoned, "a migration that is deleted while its cluster does not answer is let go of by a person alone"},
 	}
 }

@@ -22,7 +22,11 @@ func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
 		}
 	}
 	add(spec.Tools.Image == "", "spec.tools.image", "it is missing; slipway image build makes it")
-	add(spec.Seed != "" && spec.Seed != v1alpha1.SeedNetwork, "spec.seed", "%s is not known to the operator, which brings every block over the network; slipway prometheus migrate --seed finds those that are there", spec.Seed)
+	add(spec.Seed == v1alpha1.SeedExisting, "spec.seed", "Existing: a server that starts on a copy of a data directory takes its blocks and its log for its own, and the move could not tell "+
+		"the two histories apart; bring what the copy has to an empty volume on a host that has both (slipway prometheus pull FROM /mnt/new --seed /mnt/copy), and say MountedOnSource")
+	add(spec.Seed == v1alpha1.SeedMountedOnSource && spec.Target.Prometheus != nil, "spec.seed", "MountedOnSource: the operator takes such a disk for a StatefulSet of its own alone; say Network")
+	add(spec.Seed == v1alpha1.SeedMountedOnSource && spec.Target.Prometheus == nil && (spec.Target.StatefulSet == nil || spec.Target.StatefulSet.Storage.VolumeName == ""), "spec.seed",
+		"MountedOnSource: name the PersistentVolume that was filled, in spec.target.statefulSet.storage.volumeName; else the claim gets another, empty one")
 	validateSource(&spec.Source, add)
 	if w := spec.Cutover.Window; w != nil {
 		_, _, err := Window(w, time.Unix(0, 0))

@@ -19,6 +19,11 @@ func TestValidate(t *testing.T) {
 	if found := Validate(good()); len(found) > 0 {
 		t.Fatalf("a good one: %v", found)
 	}
+	filled := good()
+	filled.Spec.Seed, filled.Spec.Target.StatefulSet.Storage.VolumeName = v1alpha1.SeedMountedOnSource, "filled"
+	if found := Validate(filled); len(found) > 0 {
+		t.Errorf("a volume that was filled: %v", found)
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*v1alpha1.PrometheusMigrationSpec)
@@ -41,7 +46,8 @@ func TestValidate(t *testing.T) {
 		{"a shim of one's own under Prometheus Operator", func(s *v1alpha1.PrometheusMigrationSpec) {
 			s.Target = v1alpha1.Target{Prometheus: &v1alpha1.PrometheusTarget{Name: "k8s", Shim: v1alpha1.Shim{Image: "x"}}}
 		}, "spec.target.prometheus.shim", "by itself"},
-		{"a seeded volume", func(s *v1alpha1.PrometheusMigrationSpec) { s.Seed = v1alpha1.SeedExisting }, "spec.seed", "--seed"},
+		{"a copy of a data directory", func(s *v1alpha1.PrometheusMigrationSpec) { s.Seed = v1alpha1.SeedExisting }, "spec.seed", "slipway prometheus pull FROM /mnt/new --seed /mnt/copy"},
+		{"a filled volume without its name", func(s *v1alpha1.PrometheusMigrationSpec) { s.Seed = v1alpha1.SeedMountedOnSource }, "spec.seed", "storage.volumeName"},
 		{"a list in an override", func(s *v1alpha1.PrometheusMigrationSpec) { s.Overrides = []string{"a,b"} }, "spec.coverage.except, spec.overrides", "comma"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

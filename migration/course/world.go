@@ -48,6 +48,8 @@ type World struct {
 	Status v1alpha1.PrometheusMigrationStatus
 	// Deleting says that the migration itself is to go.
 	Deleting bool
+	// Abandoned holds why a person lets go of a migration that is deleted and cannot be put back; nil where nobody did.
+	Abandoned *string
 	// Paused and Frozen hold the reason where a person stopped every start; nil where nobody did.
 	Paused, Frozen *string
 

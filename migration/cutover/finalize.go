@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/slipway-dev/slipway/migration/server"
 )
@@ -231,6 +234,15 @@ func (r *runner) nothingOfItsOwn(ctx context.Context) (string, error) {
 			if _, found := slices.BinarySearch(there, v); found || label == "__name__" && ofServer(v) {
 				continue
 			}
+			if label == "instance" {
+				itself, err := r.isItself(ctx, v)
+				if err != nil {
+					return "", err
+				}
+				if itself {
+					continue
+				}
+			}
 			own = append(own, fmt.Sprintf("%s %s", strings.Trim(label, "_"), server.Clip(v, 80)))
 		}
 	}
@@ -238,6 +250,28 @@ func (r *runner) nothingOfItsOwn(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%d names are in the source's last ten minutes and not in the target's: %s", len(own), few(own))
 	}
 	return "every metric, job and instance of the source's last ten minutes is on the target", nil
+}
+
+// isItself says that what the source has of an instance is its scrape of itself alone: the target writes its own under another name.
+func (r *runner) isItself(ctx context.Context, instance string) (bool, error) {
+	found, err := r.source.samples(ctx, server.ProcessStart)
+	if err != nil || len(found) == 0 {
+		return false, err
+	}
+	own, err := r.source.vector(ctx, server.ItselfQuery(found[0].value))
+	if err != nil {
+		return false, err
+	}
+	scraped, err := r.source.vector(ctx, fmt.Sprintf("count_over_time(up{instance=%s}[10m])", strconv.Quote(instance)))
+	if err != nil {
+		return false, err
+	}
+	same := func(a labels.Labels) bool {
+		return slices.ContainsFunc(own, func(b labels.Labels) bool {
+			return b.Get("job") == a.Get("job") && b.Get("instance") == a.Get("instance")
+		})
+	}
+	return len(scraped) > 0 && !slices.ContainsFunc(scraped, func(l labels.Labels) bool { return !same(l) }), nil
 }
 
 func ofServer(name string) bool {

@@ -26,6 +26,14 @@ func TestFinalize(t *testing.T) {
 		}, RuleNobodyAsks, "data source third (Prom third)"},
 		"refuses a bridge":          {func(w *street, _ *Options) { w.target.loaded += "remote_read: [{url: 'http://u:geheim@shim/read'}]\n" }, RuleNoBridge, "http://u:xxxxx@shim/read"},
 		"refuses series of its own": {func(w *street, _ *Options) { w.source.names = append(w.source.names, "pushed_total") }, RuleNothingOfItsOwn, "name pushed_total"},
+		"does not mind the source's scrape of itself": {func(w *street, _ *Options) {
+			w.source.instance = "localhost:9090"
+			w.source.vectors = map[string][]string{"process_start_time_seconds": {"prometheus"}, `count_over_time(up{instance="localhost:9090"}[10m])`: {"prometheus"}}
+		}, "", ""},
+		"minds an instance that another job scrapes, too": {func(w *street, _ *Options) {
+			w.source.instance = "localhost:9090"
+			w.source.vectors = map[string][]string{"process_start_time_seconds": {"prometheus"}, `count_over_time(up{instance="localhost:9090"}[10m])`: {"prometheus", "pushed"}}
+		}, RuleNothingOfItsOwn, "instance localhost:9090"},
 		"lets a person override": {func(w *street, o *Options) {
 			w.source.names = append(w.source.names, "x")
 			o.Spec.Overrides = []string{RuleNothingOfItsOwn}

@@ -143,8 +143,10 @@ type fakePrometheus struct {
 	sent     float64
 	requests float64
 	names    []string
-	mute     bool // it loads the section and sends nothing
-	silent   bool // as one that was stopped
+	instance string              // beside a
+	vectors  map[string][]string // jobs with that instance, by the first word of a query
+	mute     bool                // it loads the section and sends nothing
+	silent   bool                // as one that was stopped
 }
 
 func (w *street) prometheus(file, text string) *fakePrometheus {
@@ -201,7 +203,12 @@ func (p *fakePrometheus) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	case "/api/v1/rules":
 		answer(out, map[string]any{"groups": []any{map[string]any{"rules": p.rules}}})
 	case "/api/v1/query":
-		answer(out, map[string]any{"resultType": "vector", "result": []any{}})
+		result := []any{}
+		word, _, _ := strings.Cut(r.FormValue("query"), " ")
+		for _, job := range p.vectors[word] {
+			result = append(result, map[string]any{"metric": map[string]string{"job": job, "instance": p.instance}, "value": []any{1, "1"}})
+		}
+		answer(out, map[string]any{"resultType": "vector", "result": result})
 	case "/metrics":
 		p.metrics(out)
 	default:
@@ -209,6 +216,9 @@ func (p *fakePrometheus) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 			names := []string{"a"}
 			if strings.Contains(r.URL.Path, "__name__") {
 				names = p.names
+			}
+			if strings.Contains(r.URL.Path, "instance") && p.instance != "" {
+				names = append(names, p.instance)
 			}
 			answer(out, names)
 			return
@@ -223,6 +233,7 @@ func (p *fakePrometheus) metrics(out io.Writer) {
 		p.street.manager.hear(p)
 	}
 	p.requests += map[bool]float64{true: 1}[p.requests > 0]
+	fmt.Fprintln(out, "process_start_time_seconds 1.7e+09")
 	fmt.Fprintf(out, "prometheus_config_last_reload_successful %d\n", map[bool]int{false: 1}[p.failed])
 	fmt.Fprintf(out, "prometheus_notifications_sent_total{alertmanager=%q} %g\n", p.street.managerURL+"/api/v2/alerts", p.sent)
 	fmt.Fprintf(out, "prometheus_notifications_errors_total{alertmanager=%q} 0\nprometheus_notifications_dropped_total 0\n", p.street.managerURL)

@@ -261,7 +261,7 @@ func (t *TransferProgress) take(p *transfer.Progress) {
 	for _, x := range []struct {
 		name string
 		has  bool
-	}{{"QueryLatency", s.QueryMillis != nil || s.QueryFailed}, {"IOPressure", s.PressurePercent != nil}, {"DiskStats", s.AwaitMillis != nil}} {
+	}{{"QueryLatency", s.QueryMillis != nil || s.IdleQueryMillis != nil || s.QueryFailed}, {"IOPressure", s.PressurePercent != nil}, {"DiskStats", s.AwaitMillis != nil}} {
 		if x.has {
 			t.Signals = append(t.Signals, x.name)
 		}

@@ -16,7 +16,7 @@ const (
 // GapKind says what is wrong with a target on the new server.
 type GapKind string
 
-// Kinds of gaps. The first four are differences; the last two are told and stand in nobody's way.
+// Kinds of gaps. The first four are differences; the last two, and Itself, are told and stand in nobody's way.
 const (
 	// Missing is a target of the source that the new server does not know.
 	Missing GapKind = "Missing"
@@ -121,6 +121,8 @@ func last(values []float64) float64 {
 func compareTarget(s, t Target, known bool, source, target *Scraped, scrapes int) (GapKind, string) {
 	upS, upT, samplesS, samplesT := source.Up[s.Labels], target.Up[s.Labels], source.Samples[s.Labels], target.Samples[s.Labels]
 	switch {
+	case !known && source.Itself[s.Labels]:
+		return Itself, "it is the source itself; the target writes its own metrics under another name"
 	case !known:
 		return Missing, ""
 	case min(len(upS), len(upT), len(samplesS), len(samplesT)) < scrapes:
@@ -184,7 +186,7 @@ func (r *CoverageReport) conclude(except []string) {
 		}
 	}
 	var words []string
-	for _, k := range []GapKind{Missing, Unreachable, Failing, Differs, Waiting, DownOnBoth, Extra} {
+	for _, k := range []GapKind{Missing, Unreachable, Failing, Differs, Waiting, DownOnBoth, Extra, Itself} {
 		if n := counts[k]; n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", n, k.words()))
 		}
@@ -220,6 +222,8 @@ func (k GapKind) words() string {
 		return "not scraped often enough yet"
 	case DownOnBoth:
 		return "down on both"
+	case Itself:
+		return "of the source itself"
 	}
 	return "on the target alone"
 }

@@ -88,6 +88,8 @@ type Scraped struct {
 	Targets []Target
 	// Up and Samples are the last values of up and scrape_samples_post_metric_relabeling by final labels, the newest last.
 	Up, Samples map[string][]float64
+	// Itself has the final labels of targets that are the server itself.
+	Itself map[string]bool
 }
 
 // look asks a server for its targets and their last scrapes. What lies before its own head is not its own: a read shim may answer it.
@@ -100,7 +102,7 @@ func (c *Coverage) look(ctx context.Context, s *server.Client) (*Scraped, error)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.Metrics(ctx, server.Wanted{Required: tsdbMetrics("head_min_time")})
+	m, err := s.Metrics(ctx, server.Wanted{Required: tsdbMetrics("head_min_time"), Optional: []string{server.ProcessStart}})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +117,8 @@ func (c *Coverage) look(ctx context.Context, s *server.Client) (*Scraped, error)
 			return nil, err
 		}
 	}
-	return got, nil
+	got.Itself, err = itself(ctx, s, m[server.ProcessStart])
+	return got, err
 }
 
 // pace are jobs that are scraped equally often; their names as regular expressions.

@@ -40,8 +40,12 @@ type Observation struct {
 	// Alertmanagers are those that the server sends to now, without paths.
 	Alertmanagers []string `json:"alertmanagers,omitempty"`
 
+	// Itself are the labels of targets by which the server scrapes itself.
+	Itself []string `json:"itself,omitempty"`
+
 	flags map[string]string
 	yaml  string
+	start float64 // of its process, in seconds; 0 where it does not tell
 }
 
 // Clock is how far the server's clock is ahead of this host's: between Min and Max milliseconds. The truth is within, by the time
@@ -97,7 +101,7 @@ func Observe(ctx context.Context, c *server.Client) (*Observation, error) {
 		return o, nil
 	}
 	for _, ask := range []func(context.Context, *server.Client) error{
-		o.askClock, o.askFlags, o.askRuntime, o.askConfig, o.askStorage, o.askTargets, o.askRules, o.askAlertmanagers,
+		o.askClock, o.askFlags, o.askRuntime, o.askConfig, o.askStorage, o.askTargets, o.askItself, o.askRules, o.askAlertmanagers,
 	} {
 		if err := ask(ctx, c); err != nil {
 			return nil, err
@@ -202,7 +206,7 @@ func (o *Observation) askStorage(ctx context.Context, c *server.Client) error {
 	m, err := c.Metrics(ctx, server.Wanted{
 		Required: tsdbMetrics("blocks_loaded", "lowest_timestamp", "head_min_time", "head_max_time"),
 		Optional: append(tsdbMetrics("storage_blocks_bytes", "storage_blocks_bytes_total", "wal_storage_size_bytes", "wal_completed_pages_total", "head_chunks_storage_size_bytes", "head_series",
-			"reloads_failures_total", "compactions_failed_total", "retention_limit_bytes"), "process_start_time_seconds"),
+			"reloads_failures_total", "compactions_failed_total", "retention_limit_bytes"), server.ProcessStart),
 		Summed: tsdbMetrics("head_samples_appended_total", "head_out_of_order_samples_appended_total"),
 	})
 	if err != nil {
@@ -215,7 +219,8 @@ func (o *Observation) askStorage(ctx context.Context, c *server.Client) error {
 // storage makes the numbers of the metrics.
 func (o *Observation) storage(m map[string]float64) {
 	of := func(name string) int64 { return server.Int(m[tsdbPrefix+name]) }
-	started := m["process_start_time_seconds"]
+	started := m[server.ProcessStart]
+	o.start = started
 	if o.StartedAt.IsZero() && started > 0 {
 		o.StartedAt = time.UnixMilli(server.Int(started * 1000)).UTC()
 	}

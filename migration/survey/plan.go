@@ -79,6 +79,9 @@ func NewPlan(o *Observation, opts PlanOptions) (*Plan, error) {
 	}
 	p.Seam = newSeam(o)
 	p.Findings = append(p.Findings, ranges(o))
+	if f, does := scrapesItself(o); does {
+		p.Findings = append(p.Findings, f)
+	}
 	p.Steps = steps(o, p.Seam, opts.To)
 	report, err := Skew(o, opts.To)
 	if err != nil {

@@ -148,6 +148,12 @@ func checkPod(pod corev1.PodSpec, v *values) error {
 	if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == v.ConfigDir }) {
 		return fmt.Errorf("checking the manifests: nothing is mounted at %s, where the configuration has to be", v.ConfigDir)
 	}
+	has := mountsOf(&appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Template: corev1.PodTemplateSpec{Spec: pod}}})
+	for _, f := range v.Folders {
+		if has[f.Path+"/"] != f.Name {
+			return fmt.Errorf("checking the manifests: ConfigMap %s is not mounted whole at %s", f.Name, f.Path)
+		}
+	}
 	return nil
 }
 

@@ -8,11 +8,8 @@ import (
 	"maps"
 	"net/netip"
 	"path"
-	"regexp"
-	"slices"
 	"strings"
 	"text/template"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -48,7 +45,8 @@ type values struct {
 	Labels, Selector, SliceLabels                        map[string]string
 	ConfigKind, ConfigName, ConfigKey, ConfigDir, Config string
 	FilesName                                            string
-	Files                                                []file
+	Files                                                []file // mounted one by one
+	Folders                                              []folder
 	ClaimName, VolumeName, ClassName, Size               string
 	PodServiceName, SliceName, AddressType               string
 	ServiceType                                          corev1.ServiceType
@@ -183,38 +181,8 @@ func (p *Plan) values() (*values, error) {
 	if len(v.Config) > maxObject {
 		return nil, fmt.Errorf("the configuration has %d bytes, a %s holds %d; move jobs into files of scrape_config_files", len(v.Config), v.ConfigKind, maxObject)
 	}
-	v.Files, err = p.files()
+	v.Files, v.Folders, err = p.files(v.ConfigName)
 	return v, err
-}
-
-// notInKey is what the key of a ConfigMap cannot hold.
-var notInKey = regexp.MustCompile(`[^A-Za-z0-9.-]`)
-
-// files are those of the source that stand below the configuration's folder.
-func (p *Plan) files() ([]file, error) {
-	var all []file
-	total, keys := 0, map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(p.o.Source.Files)) {
-		inner, below := strings.CutPrefix(name, p.paths.dir+"/")
-		if !below {
-			return nil, fmt.Errorf("%s stands outside of %s, and its path has to stay: mount it in the template, and leave it out here", name, p.paths.dir)
-		}
-		text := p.o.Source.Files[name]
-		if !utf8.Valid(text) {
-			return nil, fmt.Errorf("%s is no UTF-8 text", name)
-		}
-		key := notInKey.ReplaceAllString(inner, "_")
-		if other, taken := keys[key]; taken {
-			return nil, fmt.Errorf("%s and %s would have the same key %s in a ConfigMap; rename one of them", other, name, key)
-		}
-		keys[key] = name
-		total += len(key) + len(text)
-		all = append(all, file{key, inner, string(text)})
-	}
-	if total > maxObject {
-		return nil, fmt.Errorf("rule files and files of targets have %d bytes, a ConfigMap holds %d; leave some out and mount them in the template", total, maxObject)
-	}
-	return all, nil
 }
 
 // podSecurity fulfils the restricted standard of pod security; what the user says counts. The group of the volume is changed at its

@@ -19,7 +19,7 @@ func TestManifests(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Check(t, "testdata/manifests.golden.yaml", string(m.YAML))
-	if len(m.Objects) != 7 {
+	if len(m.Objects) != 8 {
 		t.Errorf("%d objects", len(m.Objects))
 	}
 }
@@ -80,6 +80,7 @@ func TestTemplatesOfUsers(t *testing.T) {
 		{"another namespace is refused", "metadata: {name: {{ json .ClaimName }}, namespace: {{ json .Namespace }}", "metadata: {name: {{ json .ClaimName }}, namespace: x", "is in namespace x"},
 		{"an unknown kind is refused", "kind: EndpointSlice", "kind: Endpoints", "Endpoints of discovery.k8s.io/v1 is not known here"},
 		{"a broken template is refused", "{{ json .Size }}", "{{ yaml .Size }}", "reading the template"},
+		{"a folder of rules that is not mounted is refused", "{name: {{ json .Volume }}, mountPath: {{ json .Path }}, readOnly: true}", "{name: {{ json .Volume }}, mountPath: /rules}", "ConfigMap prometheus-ecs-folder-rules is not mounted whole at /etc/prometheus/rules"},
 		{"another configuration is refused", "{{ lines 4 .Config }}", "'global: {}'", "Secret prometheus-ecs does not hold the planned configuration as prometheus.yml"},
 	}
 	for _, c := range cases {
@@ -106,7 +107,9 @@ func TestManifestsAreRefused(t *testing.T) {
 		{"with an address that no pod reaches", func(o *Options) { o.Migration.Spec.Source.Host.Address = "127.0.0.1" }, "cannot be reached from a pod"},
 		{"with more than a ConfigMap holds", func(o *Options) { o.Source.Files["/etc/prometheus/rules/big.yml"] = make([]byte, maxObject) }, "a ConfigMap holds 1048576"},
 		{"with a file elsewhere", func(o *Options) { o.Source.Files["/srv/rules.yml"] = nil }, "/srv/rules.yml stands outside of /etc/prometheus"},
-		{"with two files of one key", func(o *Options) { o.Source.Files["/etc/prometheus/rules_shop.yml"] = nil }, "would have the same key rules_shop.yml"},
+		{"with two files of one key", func(o *Options) {
+			o.Source.Files["/etc/prometheus/rules/a b.yml"], o.Source.Files["/etc/prometheus/rules/a+b.yml"] = nil, nil
+		}, "would have the same key rules_a_b.yml"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

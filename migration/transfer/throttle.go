@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -33,7 +34,9 @@ type Throttle struct {
 	o       ThrottleOptions
 	limiter *rate.Limiter
 
-	used meter
+	used    meter
+	waiting atomic.Int32 // who waits to read
+	still   int          // looks in a row at which nothing was read; of Run alone
 
 	mu      sync.Mutex
 	reading Reading
@@ -53,7 +56,7 @@ type Reading struct {
 // NewThrottle makes a throttle. Run must run for it to look at anything; until then the ceiling holds.
 func NewThrottle(o ThrottleOptions) *Throttle {
 	o.Budget = o.Budget.withDefaults()
-	t := &Throttle{o: o, limiter: rate.NewLimiter(rate.Inf, MaxRange)}
+	t := &Throttle{o: o, limiter: rate.NewLimiter(rate.Inf, MaxRange), still: stillLooks}
 	first := o.Budget.Ceiling
 	if len(o.Sensors) > 0 || o.Probe != nil {
 		if first == 0 || first > start {
@@ -78,6 +81,8 @@ func (t *Throttle) set(limit int64, cause LimitCause) {
 // Wait waits until n bytes may be read.
 func (t *Throttle) Wait(ctx context.Context, n int) error {
 	t.used.add(n)
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
 	for n > 0 {
 		// A burst may be made smaller while we wait: ask for what always fits.
 		part := min(n, 1<<20)
@@ -170,14 +175,36 @@ func (t *Throttle) Run(ctx context.Context) {
 	}
 }
 
-// step is one look and one decision.
+// stillLooks is at how many looks in a row nothing was read before the old server is left alone: an agent that waits must not look like a user
+// who still needs it.
+const stillLooks = 5
+
+// isStill counts the looks at which nobody read, and says whether they are enough.
+func (t *Throttle) isStill(used int64) bool {
+	t.still++
+	if used > 0 || t.waiting.Load() > 0 {
+		t.still = 0
+	}
+	return t.still >= stillLooks
+}
+
+// step is one look and one decision. While nothing is read the rate stays, and nobody is asked.
 func (t *Throttle) step(ctx context.Context, used int64) {
 	s := t.idle
 	blind := t.sense(&s)
-	t.ask(ctx, &s)
+	still := t.isStill(used)
+	if still {
+		t.queries = nil
+	} else {
+		t.ask(ctx, &s)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reading.Signals, t.reading.Blind = s, blind
+	if still {
+		t.reading.LimitedBy = LimitedByNothing
+		return
+	}
 	next, cause := Decide(t.reading.BytesPerSecond, used, t.cut, s, t.o.Budget)
 	t.cut = t.cut || next < t.reading.BytesPerSecond
 	t.set(next, cause)

@@ -64,6 +64,33 @@ func TestThrottleFollowsTheOldServersQueries(t *testing.T) {
 	}
 }
 
+func TestThrottleLeavesTheOldServerAloneWhileNothingIsRead(t *testing.T) {
+	asked := 0
+	throttle := NewThrottle(ThrottleOptions{Probe: func(context.Context) (time.Duration, error) { asked++; return time.Millisecond, nil }})
+	first := throttle.Reading().BytesPerSecond
+	look := func(times int, used int64) int {
+		before := asked
+		for range times {
+			throttle.step(t.Context(), used)
+		}
+		return asked - before
+	}
+	if n := look(3, 0); n != 0 || throttle.Reading().BytesPerSecond != first {
+		t.Errorf("before the first byte it was asked %d times, and the rate is %d, want %d", n, throttle.Reading().BytesPerSecond, first)
+	}
+	if n := look(3, first); n != 3 {
+		t.Errorf("while bytes were read it was asked %d of 3 times", n)
+	}
+	rate := throttle.Reading().BytesPerSecond
+	if n := look(60, 0); n != stillLooks-1 || throttle.Reading().BytesPerSecond != rate {
+		t.Errorf("after the last byte it was asked %d times, want %d; the rate is %d, was %d", n, stillLooks-1, throttle.Reading().BytesPerSecond, rate)
+	}
+	throttle.waiting.Add(1) // a reader that the throttle itself holds back
+	if n := look(10, 0); n != 10 {
+		t.Errorf("while a reader waited it was asked %d of 10 times", n)
+	}
+}
+
 func TestThrottleRunsByItsTicks(t *testing.T) {
 	ticks := make(chan time.Time)
 	throttle := NewThrottle(ThrottleOptions{Ticks: ticks, Budget: Budget{Ceiling: 4 << 20}, Sensors: []Sensor{blindSensor{}}})

@@ -35,6 +35,9 @@ const (
 	Finalizer = "migration.slipway.dev/undo"
 	// PausedAnnotation stops every start of anything for a migration; what runs goes on, and so does the users' endpoint. The value is the reason.
 	PausedAnnotation = "migration.slipway.dev/paused"
+	// AbandonAnnotation lets go of a migration that is being deleted and whose target's cluster is gone for good; the value is the reason. What
+	// stays behind is listed in its conditions. While the cluster answers it has no effect.
+	AbandonAnnotation = "migration.slipway.dev/abandon"
 	// RetryAnnotation asks for another try of the job that stopped, now; the value is any new text.
 	RetryAnnotation = "migration.slipway.dev/retry"
 )

@@ -39,7 +39,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 	if err := target.Validate(m); err != nil && len(s.world.Invalid) == 0 {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec", Says: err.Error()})
 	}
-	if len(s.world.Invalid) > 0 {
+	// What goes back is looked at all the same: nothing may be forgotten because a spec became wrong.
+	back := s.world.Deleting || m.Spec.Goal == v1alpha1.GoalRolledBack
+	if len(s.world.Invalid) > 0 && (!back || m.Spec.Target.StatefulSet == nil) {
 		return kube.Result{}, nil
 	}
 	var err error
@@ -51,7 +53,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 		return kube.Result{}, err
 	}
 	if err := r.observeCluster(ctx, s); err != nil {
-		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		if !s.world.Deleting && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)) {
 			return kube.Result{}, kube.Human(v1alpha1.ReasonClusterUnreachable, err)
 		}
 		s.world.ClusterUnreachable = err.Error()
@@ -62,6 +64,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 func (r *Reconciler) observeGates(ctx context.Context, s *scope) error {
 	if why, paused := kube.Paused(s.migration, v1alpha1.PausedAnnotation); paused {
 		s.world.Paused = &why
+	}
+	if why, abandoned := kube.Paused(s.migration, v1alpha1.AbandonAnnotation); abandoned {
+		s.world.Abandoned = &why
 	}
 	why, frozen, err := r.Freeze.Frozen(ctx, r.Kit.Live)
 	if frozen {
@@ -112,8 +117,8 @@ func (r *Reconciler) observePlan(ctx context.Context, s *scope) error {
 		return nil
 	}
 	p, err := s.plan(course.StageBridge)
-	if err == nil {
-		err = r.checkVolume(ctx, s, p)
+	if err == nil && s.operated != nil {
+		err = r.checkService(ctx, s)
 	}
 	if err != nil && s.operated != nil {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.target.prometheus", Says: err.Error()})
@@ -123,30 +128,12 @@ func (r *Reconciler) observePlan(ctx context.Context, s *scope) error {
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec.source.config", Says: err.Error()})
 		return nil
 	}
+	if err := r.checkCluster(ctx, s, p); err != nil {
+		return err
+	}
 	for _, f := range p.Refusals() {
 		s.world.Refused = append(s.world.Refused, course.Finding{Where: string(f.Rule), Says: f.Says, Fix: f.Fix})
 	}
-	return nil
-}
-
-// checkVolume judges a volume that is to be used and exists already.
-func (r *Reconciler) checkVolume(ctx context.Context, s *scope, p *target.Plan) error {
-	if s.operated != nil {
-		return r.checkService(ctx, s)
-	}
-	name := s.migration.Spec.Target.StatefulSet.Storage.VolumeName
-	if name == "" {
-		return nil
-	}
-	var pv corev1.PersistentVolume
-	err := s.cluster.Get(ctx, client.ObjectKey{Name: name}, &pv)
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("target.statefulSet.storage.volumeName: PersistentVolume %s does not exist", name)
-	}
-	if err != nil {
-		return fmt.Errorf("reading PersistentVolume %s: %w", name, err)
-	}
-	p.CheckVolume(&pv)
 	return nil
 }
 
@@ -214,15 +201,12 @@ func (r *Reconciler) observeConfig(ctx context.Context, s *scope) error {
 			t.Current = o.GetAnnotations()[digestAnnotation] == found.GetAnnotations()[digestAnnotation]
 		}
 	}
-	return nil
+	return s.checkMounts(ctx, wanted)
 }
 
 // findConfig is what holds the target's configuration: a Secret or a ConfigMap that this controller wrote; nil for none.
 func (s *scope) findConfig(ctx context.Context) (client.Object, error) {
-	name := s.migration.Spec.Target.StatefulSet.ConfigMapName
-	if name == "" {
-		name = s.setName()
-	}
+	name := s.configName()
 	for _, o := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}} {
 		there, err := get(ctx, s, name, o)
 		if err != nil {

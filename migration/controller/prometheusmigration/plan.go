@@ -99,22 +99,12 @@ func (s *scope) objects(stage course.Stage) ([]client.Object, error) {
 			}
 			secret.StringData = nil
 		}
-		if isConfig(object) {
-			digest, err := digestOf(object)
-			if err != nil {
-				return nil, err
-			}
-			object.SetAnnotations(map[string]string{digestAnnotation: digest})
-			if s.operated == nil { // whose patch carries it
-				object.SetAnnotations(map[string]string{stageAnnotation: string(stage), digestAnnotation: digest})
-			}
-		}
 		labels := map[string]string{v1alpha1.NameLabel: s.migration.Name}
 		maps.Copy(labels, object.GetLabels())
 		object.SetLabels(labels)
 		all = append(all, object)
 	}
-	return all, nil
+	return s.stamp(all, stage)
 }
 
 // manifests are the objects as a person would get them.
