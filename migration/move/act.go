@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/slipway-dev/slipway/migration/seam"
@@ -168,7 +169,31 @@ func (m *mover) install(ctx context.Context, w *World, x *seam.Part) error {
 	m.o.crash("before install")
 	err := m.installer.Install(ctx, s)
 	m.o.crash("after install")
+	if spoiled := (*transfer.SpoiledError)(nil); errors.As(err, &spoiled) {
+		return m.spoiled(w, x, spoiled)
+	}
 	return m.again(ctx, err)
+}
+
+// strikes is how often the target's disk may spoil a block before the run stops.
+const strikes = 3
+
+// spoiled is for a staged block that the target's disk does not give back as it was: it is fetched or cut again. A piece behind S' is cut from
+// what the target has, and that is more than it was once another such piece is in.
+func (m *mover) spoiled(w *World, x *seam.Part, err *transfer.SpoiledError) error {
+	if m.spoils[err.Block]++; m.spoils[err.Block] >= strikes || x.Side == seam.After && w.behindIsIn() {
+		return &transfer.DamageError{Side: transfer.TargetDisk, Block: err.Block, File: err.Files[0], Offset: -1, Times: m.spoils[err.Block]}
+	}
+	m.state.note("block %s was spoiled on the target's disk after it was verified there (%s), and is brought again: look at that disk", err.Block, strings.Join(err.Files, ", "))
+	return m.save("spoiled")
+}
+
+// behindIsIn says that a piece behind S' is installed, as it is or in what the target made of it.
+func (w *World) behindIsIn() bool {
+	return slices.ContainsFunc(w.State.Cuts, func(d seam.Done) bool {
+		made := func(id ulid.ULID) bool { return id.String() == d.Block }
+		return d.Side == seam.After && slices.ContainsFunc(w.Target, func(e block.Entry) bool { return e.Meta != nil && slices.ContainsFunc(e.Meta.Compaction.Sources, made) })
+	})
 }
 
 // again decides again where an installation did not come about for a reason that passes: the head moved since, or the server was
