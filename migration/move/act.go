@@ -207,11 +207,27 @@ func (m *mover) again(ctx context.Context, err error) error {
 	return err
 }
 
-// verify proves, and keeps the outcome.
+// looks is how often both servers are compared again because the target's blocks were others when it was asked.
+const looks = 5
+
+// verify reads what was brought, proves, and keeps the outcome.
 func (m *mover) verify(ctx context.Context, w *World) error {
+	if again, err := m.reread(ctx, w); again || err != nil {
+		return err
+	}
+	var err error
+	if w.Target, err = transfer.ListTarget(m.o.TargetData); err != nil { // reading takes long
+		return err
+	}
+	if w.unsettled() != "" {
+		return nil // it is waited for
+	}
 	r, err := m.o.Proof(ctx, w.proofInput())
 	if err != nil {
 		return fmt.Errorf("comparing both servers: %w", err)
+	}
+	if m.looked++; m.looked < looks && otherBlocks(r) {
+		return m.pause(ctx)
 	}
 	m.state.Proof = &Proved{At: time.Now().UTC(), Verdict: r.Verdict, Summary: r.Summary, Seed: r.Seed}
 	if err := m.save("proof"); err != nil {
@@ -221,6 +237,40 @@ func (m *mover) verify(ctx context.Context, w *World) error {
 		return &Stop{RuleNotProved, fmt.Sprintf("the proof with seed %d says %s: %s%s. The old server is as it was", r.Seed, r.Verdict, strings.TrimSuffix(r.Summary, "."), first(r))}
 	}
 	return nil
+}
+
+// reread reads everything from the target's disk that was brought there: the source holds it until now, and a proof looks at a part of the
+// samples alone. again says that the target compacted or deleted a block meanwhile.
+func (m *mover) reread(ctx context.Context, w *World) (again bool, err error) {
+	d, err := block.Open(m.o.TargetData)
+	if err != nil {
+		return false, fmt.Errorf("reading what was brought: %w", err)
+	}
+	defer func() { _ = d.Close() }() // it was only read
+	for _, t := range w.Target {
+		if w.State.origin(&t) == notOurs {
+			continue
+		}
+		report, err := d.Scrub(ctx, t.Name, block.ScrubOptions{SumsOnly: true})
+		if err != nil {
+			return false, fmt.Errorf("reading what was brought: %w", err)
+		}
+		if gone(&block.Without{Dir: m.o.TargetData, Blocks: []string{t.Name}}) {
+			return true, nil
+		}
+		if report.Verdict != block.OK {
+			t.Verdict, t.Damage = report.Verdict, report.Damage[0]
+			return false, spoiledStop(&t)
+		}
+	}
+	return false, nil
+}
+
+// otherBlocks says that the target had loaded other blocks than those that were listed just before.
+func otherBlocks(r *proof.Report) bool {
+	return slices.ContainsFunc(r.Checks, func(c *proof.Check) bool {
+		return c.Name == "blocks" && slices.ContainsFunc(c.Findings, func(f proof.Finding) bool { return f.Kind == proof.NotCovered && f.What == "the target" })
+	})
 }
 
 // first is the first finding of the first check that stands in the way.

@@ -31,6 +31,7 @@ type fault struct {
 	// excused are failures of users that nobody could keep from them.
 	excused func(error) bool
 	then    func(f *faulty) // looks at what the row is about, at the end
+	notes   string          // is noted at the end
 }
 
 func faults() map[string]fault {
@@ -61,18 +62,18 @@ func faults() map[string]fault {
 			then:    (*faulty).fetchedAgain,
 		},
 		"a byte is flipped on the target's disk after it was verified: fetched again before it goes in, proved": {
-			staged: func(f *faulty) { f.hurtIn(f.staging(), "chunks/000001") }, then: (*faulty).fetchedAgain,
+			staged: func(f *faulty) { f.hurtIn(f.staging(), "chunks/000001") }, notes: "spoiled on the target's disk after it was verified",
 		},
 		"an index is flipped on the target's disk after it was verified: fetched again before it goes in, proved": {
-			staged: func(f *faulty) { f.hurtIn(f.staging(), "index") }, then: (*faulty).fetchedAgain,
+			staged: func(f *faulty) { f.hurtIn(f.staging(), "index") }, notes: "spoiled on the target's disk after it was verified",
 		},
 		"a byte is flipped on the target's disk after it was installed: it stops, and goes on when the block is moved away": {
 			how:       faultOptions{askOld: true},
 			installed: func(f *faulty) { f.hurtIn(f.target.Dir, "chunks/000001") },
-			stops:     RuleNotProved, says: []string{"The old server is as it was"}, mend: (*faulty).moveAway,
+			stops:     RuleTargetDamaged, says: []string{"chunks/000001", "move its folder out of the data directory"}, mend: (*faulty).moveAway,
 		},
 		"the old server is killed and started again: proved": {
-			old:     func(s *site) *old { return s.old() },
+			old:     func(s *site) *old { return s.old("30d") },
 			answers: func(f *faulty) []harm { return []harm{once(func() { f.old.Kill(); f.old.Restart() })} },
 			excused: func(err error) bool { return errors.Is(err, errUnanswered) }, // the past is on that server alone
 		},
@@ -88,7 +89,7 @@ func faults() map[string]fault {
 // once a second from before the move to its end.
 func TestMoveThroughFaults(t *testing.T) {
 	s := newSite(t)
-	shared := s.old()
+	shared := s.old("30d")
 	before := shared.owned(t)
 	var rows sync.WaitGroup
 	for name, row := range faults() {
@@ -138,6 +139,9 @@ func (f *faulty) through(row fault) {
 	}
 	if done, left := f.link.harmed(); left > 0 {
 		f.t.Errorf("%d harms came, %d did not", done, left)
+	}
+	if !strings.Contains(strings.Join(last.Notes, "\n"), row.notes) {
+		f.t.Errorf("nobody was told %q: %q", row.notes, last.Notes)
 	}
 	if row.then != nil {
 		row.then(f)

@@ -87,13 +87,13 @@ type old struct {
 	past   map[string]string // its raw samples: see raw
 }
 
-func (s *site) old(more ...string) *old {
+func (s *site) old(retention string) *old {
 	s.t.Helper()
 	o := &old{dir: s.t.TempDir(), end: time.Now().Truncate(2 * time.Hour).Add(-2 * time.Hour)}
 	for b := range pastBlocks {
 		o.blocks = append(o.blocks, o.write(s.t, b))
 	}
-	o.Server = engine.Start(s.t, engine.Prometheus{Version: engine.Prometheus242, Dir: o.dir, Config: s.config, Flags: append(serverWords("30d"), more...)})
+	o.Server = engine.Start(s.t, engine.Prometheus{Version: engine.Prometheus242, Dir: o.dir, Config: s.config, Flags: serverWords(retention)})
 	if o.past = raw(s.t, o.URL, 0, o.end.UnixMilli()); len(o.past) != 16*pastSeries {
 		s.t.Fatalf("the old server has %d series of the past", len(o.past))
 	}
@@ -217,14 +217,14 @@ func (s *site) faulty(t *testing.T, o *old, how faultOptions) *faulty {
 		"-state", filepath.Join(t.TempDir(), "shim.json"), "-settle", "2s")
 	f.bridge = s.config + "remote_read: [{url: '" + f.shimURL + "/api/v1/read', read_recent: true, filter_external_labels: false}]\n"
 	f.target = engine.Start(t, engine.Prometheus{Version: engine.Prometheus316, Dir: how.targetData, Address: target, Config: f.bridge, Flags: append(serverWords("30d"), "--storage.tsdb.block-reload-interval=1s")})
-	engine.Eventually(t, "the agent and the shim answer", func() error {
+	engine.Eventually(t, "the agent listens", func() error {
 		conn, err := f.link.dial()
-		if err != nil {
-			return err
+		if err == nil {
+			_ = conn.Close()
 		}
-		_ = conn.Close()
-		return answersOK(f.shimURL + "/-/ready")
+		return err
 	})
+	engine.Eventually(t, "the shim is ready", func() error { return answersOK(f.shimURL + "/-/ready") })
 	source := f.link.address()
 	if how.socket {
 		source = "unix:" + source
@@ -386,7 +386,7 @@ func (u *users) excuse(which func(error) bool) {
 }
 
 func (u *users) once(ctx context.Context, at string, end time.Time, blocks int) {
-	past := fmt.Sprintf("sum(count_over_time(sold{n=\"3\"}[%dh] @ %d))", 2*blocks, end.Unix())
+	past := fmt.Sprintf("sum(count_over_time(sold{n=\"3\"}[%dh1s] @ %d))", 2*blocks, end.Unix())
 	err := errors.Join(oneValue(ctx, at, past, fmt.Sprint(blocks*pastSamples)), oneValue(ctx, at, "count(sold)", fmt.Sprint(pastSeries)))
 	if ctx.Err() != nil {
 		return

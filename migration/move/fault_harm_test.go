@@ -112,7 +112,7 @@ func (f *faulty) journaled(kind string) int {
 func expiring() string {
 	end := time.Now().Truncate(2 * time.Hour).Add(-2 * time.Hour)
 	oldest := end.Add(-time.Duration(pastBlocks-1) * 2 * time.Hour) // its end
-	return fmt.Sprintf("--storage.tsdb.retention.time=%ds", int(time.Since(oldest).Seconds())-1)
+	return fmt.Sprintf("%ds", int(time.Since(oldest).Seconds())-1)
 }
 
 // expired holds the link until the old server's retention has deleted its oldest block.

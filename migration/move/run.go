@@ -71,6 +71,7 @@ type mover struct {
 	silent                   time.Time      // since when it does not
 	unsaved                  bool           // the state has what its file has not
 	spoils                   map[string]int // how often the target's disk spoiled a block in this run
+	looked                   int            // how often both servers were compared in this run
 	world                    *World
 	decision                 *Decision // about it
 }
