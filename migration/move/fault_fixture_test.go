@@ -42,7 +42,7 @@ import (
 )
 
 const (
-	pastBlocks  = 8
+	pastBlocks  = 6
 	pastSeries  = 10
 	pastSamples = 480 // of a series in a block
 )
@@ -73,7 +73,7 @@ func newSite(t *testing.T) *site {
 		}
 	}))
 	t.Cleanup(targets.Close)
-	s.config = fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: shop, static_configs: [{targets: ['%s'], labels: {instance: x}}]}]\n",
+	s.config = fmt.Sprintf("global: {scrape_interval: 2s}\nscrape_configs: [{job_name: shop, static_configs: [{targets: ['%s'], labels: {instance: x}}]}]\n",
 		strings.TrimPrefix(targets.URL, "http://"))
 	return s
 }
@@ -182,10 +182,10 @@ type faulty struct {
 	kill       func() // the running migrate
 	mu         sync.Mutex
 	users      *users
-	hurt       hurt
-	forgotten  int    // most lines that said so in the journal
-	onStaged   func() // once, when the whole past is staged; nil: nothing
-	onProof    func() // once, before both are compared
+	hurt       []hurt
+	signals    map[string]bool // what the throttle of the source had to go by
+	onStaged   func()          // once, when the whole past is staged; nil: nothing
+	onProof    func()          // once, before both are compared
 }
 
 // faultOptions are what moves differ in.
@@ -200,7 +200,7 @@ type faultOptions struct {
 // faulty starts everything but the move.
 func (s *site) faulty(t *testing.T, o *old, how faultOptions) *faulty {
 	t.Helper()
-	f := &faulty{t: t, site: s, old: o, state: t.TempDir(), pin: filepath.Join(o.dir, "slipway-pin-"+ulid.Make().String())}
+	f := &faulty{t: t, site: s, old: o, signals: map[string]bool{}, state: t.TempDir(), pin: filepath.Join(o.dir, "slipway-pin-"+ulid.Make().String())}
 	network, listen := "tcp", engine.FreeAddress(t)
 	f.agentAt = listen
 	if how.socket {
@@ -230,7 +230,7 @@ func (s *site) faulty(t *testing.T, o *old, how faultOptions) *faulty {
 		source = "unix:" + source
 	}
 	f.words = []string{s.programs + "/slipway", "prometheus", "migrate", "--source", source, "--credentials", s.folder + "/target", "--source-server", o.URL,
-		"--target", f.target.URL, "--target-data", f.target.Dir, "--state", f.state, "--progress", "json", "--seam-span", "4s", "--every", "500ms", "--samples", "40"}
+		"--target", f.target.URL, "--target-data", f.target.Dir, "--state", f.state, "--progress", "json", "--seam-span", "6s", "--every", "1s", "--samples", "40"}
 	at := f.target.URL
 	if how.askOld {
 		at = o.URL
@@ -321,7 +321,9 @@ func (f *faulty) move() (last Progress, killed bool) {
 		if err := json.Unmarshal(lines.Bytes(), &last); err != nil {
 			f.t.Errorf("a line that is no JSON: %v: %s", err, lines.Bytes())
 		}
-		f.forgotten = max(f.forgotten, f.journaled("forget"))
+		for _, signal := range last.Transfer.Signals {
+			f.signals[signal] = true
+		}
 		if last.Phase == Stage {
 			f.link.arm()
 		}

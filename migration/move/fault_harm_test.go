@@ -30,23 +30,27 @@ func flippedData(p []byte) bool {
 // hurt is a file on the source's disk that is not what it was.
 type hurt struct{ path, kept string }
 
-// hurtPinned spoils a file of the oldest block, which travels last, in this move's own pin: the old server goes on with what it has. The
-// link is held meanwhile.
-func (f *faulty) hurtPinned(file string, spoil func([]byte) []byte) {
-	path := filepath.Join(f.pin, f.old.blocks[len(f.old.blocks)-1], file)
+// oldest is a block of the past, counted from 1 for the oldest, which travels last.
+func (f *faulty) oldest(n int) string { return f.old.blocks[len(f.old.blocks)-n] }
+
+// hurtPinned spoils a file of a block in this move's own pin: the old server goes on with what it has. The link is held meanwhile.
+func (f *faulty) hurtPinned(n int, file string, spoil func([]byte) []byte) {
+	path := filepath.Join(f.pin, f.oldest(n), file)
 	kept := filepath.Join(f.t.TempDir(), "kept") // the same disk: it is renamed there and back
 	data, err := os.ReadFile(path)
 	err = errors.Join(err, os.Rename(path, kept), os.WriteFile(path, spoil(bytes.Clone(data)), 0o600))
 	if err != nil {
 		f.t.Errorf("spoiling %s: %v", path, err)
 	}
-	f.hurt = hurt{path, kept}
+	f.hurt = append(f.hurt, hurt{path, kept})
 }
 
 func (f *faulty) mendPinned() {
 	f.t.Helper()
-	if err := os.Rename(f.hurt.kept, f.hurt.path); err != nil {
-		f.t.Fatal(err)
+	for _, h := range f.hurt {
+		if err := os.Rename(h.kept, h.path); err != nil {
+			f.t.Fatal(err)
+		}
 	}
 }
 
@@ -87,10 +91,10 @@ func rewrite(path string, at int64) error {
 	return errors.Join(err, wrote, file.Close())
 }
 
-// hurtIn flips a byte in the middle of a file of the oldest block below a folder.
-func (f *faulty) hurtIn(folder, file string) {
+// hurtIn flips a byte in the middle of a file of one of the oldest blocks below a folder.
+func (f *faulty) hurtIn(folder string, n int, file string) {
 	f.t.Helper()
-	path := filepath.Join(folder, f.old.blocks[len(f.old.blocks)-1], file)
+	path := filepath.Join(folder, f.oldest(n), file)
 	info, err := os.Stat(path)
 	if err == nil {
 		err = rewrite(path, info.Size()/2)
@@ -102,43 +106,25 @@ func (f *faulty) hurtIn(folder, file string) {
 
 func (f *faulty) staging() string { return filepath.Join(f.target.Dir, transfer.StagingFolder) }
 
-// journaled counts the lines of a kind in the journal of what was staged.
-func (f *faulty) journaled(kind string) int {
-	data, _ := os.ReadFile(filepath.Join(f.staging(), "journal")) // none yet
-	return bytes.Count(data, []byte(`"k":"`+kind+`"`))
-}
-
-// expiring is a retention that deletes the oldest block as soon as the old server has cut its head once: some 15 s after its start.
-func expiring() string {
-	end := time.Now().Truncate(2 * time.Hour).Add(-2 * time.Hour)
-	oldest := end.Add(-time.Duration(pastBlocks-1) * 2 * time.Hour) // its end
-	return fmt.Sprintf("%ds", int(time.Since(oldest).Seconds())-1)
-}
-
-// expired holds the link until the old server's retention has deleted its oldest block.
-func (f *faulty) expired() bool {
-	oldest := filepath.Join(f.old.dir, f.old.blocks[len(f.old.blocks)-1])
+// expire has the old server killed and started again with a retention that deletes its oldest block, and waits for that. The link is held.
+func (f *faulty) expire() {
+	path := filepath.Join(f.old.dir, f.oldest(1))
+	end := f.old.end.Add(-(pastBlocks - 1) * 2 * time.Hour) // of the oldest block
+	f.old.Kill()
+	f.old.Server = engine.Start(f.t, engine.Prometheus{Version: engine.Prometheus242, Dir: f.old.dir, Address: f.old.Address, Config: f.site.config,
+		Flags: serverWords(fmt.Sprintf("%ds", int(time.Since(end).Seconds())-60))})
 	engine.Eventually(f.t, "retention deletes the oldest block", func() error {
-		if _, err := os.Lstat(oldest); err == nil {
-			return fmt.Errorf("%s is there", oldest)
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is there", path)
 		}
 		return nil
 	})
-	return true
-}
-
-// fetchedAgain says that something that had arrived was not trusted any more.
-func (f *faulty) fetchedAgain() {
-	f.t.Helper()
-	if f.forgotten == 0 {
-		f.t.Error("nothing was fetched again")
-	}
 }
 
 // moveAway moves the oldest block out of the new server's data directory, as the stop says.
 func (f *faulty) moveAway() {
 	f.t.Helper()
-	name := f.old.blocks[len(f.old.blocks)-1]
+	name := f.oldest(1)
 	if err := os.Rename(filepath.Join(f.target.Dir, name), filepath.Join(f.t.TempDir(), name)); err != nil {
 		f.t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func (l *link) harmed() (done, left int) {
 }
 
 // between is after how many bytes the next harm comes.
-const between = 120_000
+const between = 80_000
 
 func (l *link) answer(p []byte) {
 	l.mu.Lock()

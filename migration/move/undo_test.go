@@ -63,6 +63,57 @@ func TestUndoLeavesTheTargetsOwn(t *testing.T) {
 	p.check(t, state)
 }
 
+// TestUndoAtEachPhase ends a move at a point of each phase and undoes it: the new server has its own samples and nothing else, the old one all
+// of its own, and nothing is pinned or staged.
+func TestUndoAtEachPhase(t *testing.T) {
+	for name, at := range map[string]string{
+		"Pin, before it is known what was pinned": "after pin", "StartTarget, S' is frozen": "after seam", "Coverage, the end is frozen": "after end", "Stage, blocks have arrived": "after stage",
+		"Seam, a piece is cut": "after cut", "Seam, a piece is staged": "after adopt", "Install, nothing is in": "before install", "Install, a piece is in": "after install",
+		"Verify, the old server is let go of": "after unpin",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, 3)
+			p.live(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+			defer cancel()
+			if point, _, err := runKilled(ctx, p.options(t), func(point string) bool { return point == at }); point == "" {
+				t.Fatalf("it was not ended: %v", err)
+			}
+			done, err := Undo(ctx, p.options(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.stop()
+			fresh(t, p)
+			p.source.restart(t)
+			if diff := cmp.Diff(p.source.logged, p.source.read(t)); diff != "" {
+				t.Errorf("the old server's (-want +got):\n%.2000s", diff)
+			}
+			p.target.restart(t)
+			got := p.target.read(t)
+			for series, own := range p.target.logged {
+				if len(done.Merged) == 0 && len(got[series]) != len(own) {
+					t.Errorf("%s: the new server has %d samples, its own are %d", series, len(got[series]), len(own))
+				}
+				if !holds(got[series], own) {
+					t.Errorf("%s: own samples of the new server are missing", series)
+				}
+			}
+		})
+	}
+}
+
+// holds says that all of some samples are among others; both are in the order of time.
+func holds(all, some []sample) bool {
+	for _, x := range all {
+		if len(some) > 0 && x == some[0] {
+			some = some[1:]
+		}
+	}
+	return len(some) == 0
+}
+
 // TestRunStopsAndNames is for what the move cannot go on with. The old server's directory stays as it was.
 func TestRunStopsAndNames(t *testing.T) {
 	p := newPair(t, 3)

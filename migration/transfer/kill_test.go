@@ -138,7 +138,7 @@ func TestPullGoesOnWhenTheLinkBreaks(t *testing.T) {
 	o := pullOptions(client(t, address, keys), t.TempDir(), names)
 	o.Patience = time.Minute
 	sameBlocks(t, mustPull(t, o), names)
-	if broken.Load() < 10 {
+	if broken.Load() < 7 { // the last ones may carry too little to break
 		t.Errorf("the link broke %d times only", broken.Load())
 	}
 }
