@@ -28,12 +28,13 @@ func newPrometheusCutCommand() *cobra.Command {
 		Long: `Write the samples of a block before or after a time as a new block, below --to. The block is scrubbed before, the piece after; samples stay bit
 for bit. The block itself is not changed. The piece lies in slipway-cut-<ULID>, which no server takes for a block: rename it to its ULID to install it.
 
-With --without the piece leaves out what another data directory has: --lacking before-first leaves, per series, the samples before the first that the other
-directory has since --without-from; absent leaves all at times at which it has none. So a piece can lie beside another server's own samples.
+With --without the piece leaves out what another data directory has: --lacking gaps leaves, per series, the samples before the first that the other
+directory has since --without-from, and those in its gaps of two intervals and more; absent leaves all at times at which it has none. So a piece can lie
+beside another server's own samples.
 The index's symbols are held in memory, some percent of its size.
 Exit codes: 0 a piece was written, 1 it did not work, 2 wrong usage, 3 the piece would be empty, 130 interrupted.`,
 		Example: `  slipway prometheus cut /prometheus 01HGZ1Y2V8M3R9W0QK5T7N4C6B --at 2026-11-22T14:05:00Z --keep before --to /prometheus/staging
-  slipway prometheus cut /old 01HGZ1Y2V8M3R9W0QK5T7N4C6B --at 2026-11-22T14:05:00Z --keep after --to /new/staging --without /new --lacking before-first`,
+  slipway prometheus cut /old 01HGZ1Y2V8M3R9W0QK5T7N4C6B --at 2026-11-22T14:05:00Z --keep after --to /new/staging --without /new --lacking gaps`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,7 +51,7 @@ Exit codes: 0 a piece was written, 1 it did not work, 2 wrong usage, 3 the piece
 	f.StringVar(&o.without.Dir, "without", "", "leave out what this data directory has")
 	f.StringVar(&o.withoutBlocks, "without-blocks", "", "look at these of its blocks alone, with commas (default: all)")
 	f.Int64Var(&o.without.From, "without-from", 0, "since when its samples count, in milliseconds (default: since the piece begins)")
-	f.StringVar(&o.lacking, "lacking", string(block.BeforeFirst), "what of a series the other directory lacks: before-first or absent")
+	f.StringVar(&o.lacking, "lacking", string(block.Gaps), "what of a series the other directory lacks: gaps or absent")
 	for _, name := range []string{"at", "keep", "to"} {
 		// It fails for a flag that does not exist only.
 		_ = cmd.MarkFlagRequired(name)
@@ -71,6 +72,9 @@ func (o *cutOptions) run(ctx context.Context, dir string, out io.Writer) error {
 	}
 	if o.output != "" {
 		return printObject(out, o.output, s)
+	}
+	for _, g := range s.Filled {
+		fmt.Fprintf(out, "fills a gap from %s to %s with %d samples\n", instant(g.From), instant(g.To), g.Samples)
 	}
 	_, err = fmt.Fprintf(out, "%s: %d samples of %d series from %s to %s\n", s.Folder, s.Meta.Stats.NumSamples, s.Meta.Stats.NumSeries, instant(s.Meta.MinTime), instant(s.Meta.MaxTime))
 	return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/slipway-dev/slipway/migration/move"
 	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/server"
 	"github.com/slipway-dev/slipway/migration/survey"
 	"github.com/slipway-dev/slipway/migration/transfer"
@@ -52,6 +53,9 @@ are compared, sample by sample). It ends there: queries and alerts are moved by 
 
 It takes as long as the new server needs to cut its own head once: some three hours with blocks of two. What is waited for, and until about when, is
 printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now, and --undo takes back what it brought.
+
+What the new server misses because it is down, frozen or cut off is filled with the old server's samples. Run the command again after its end when the
+new server was restarted: it fills what that missed, which takes until the heads are cut again, and compares anew; where nothing was missed it ends at once.
 With --progress json standard output is one JSON line for each change (phase, steps, waits, blocks, transfer, proof), every two seconds at most while
 only numbers change. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
@@ -84,7 +88,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.coverageAccepted, "accept-coverage", false, "go on although the new server does not scrape the same as the old one")
 	f.IntVar(&o.scrapes, "scrapes", 3, "how many scrapes of each target must agree")
 	f.IntVar(&o.samples, "samples", 200, "how many pairs of a series and a window the proof compares bit by bit")
-	f.DurationVar(&o.SeamSpan, "seam-span", 10*time.Minute, "how long after both scrape the same the old server's samples fill gaps; longer than the longest scrape interval")
+	f.DurationVar(&o.SeamSpan, "seam-span", 10*time.Minute, "how far behind the moment when both scrape the same gaps are filled; longer than the longest scrape interval")
 	f.StringSliceVar(&o.Lost, "lost", nil, "give up the samples of this block of the source; may be repeated")
 	f.StringSliceVar(&o.Overrides, "override", nil, "switch off this rule: "+strings.Join(overridable(), ", "))
 	f.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")
@@ -254,7 +258,7 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 	}
 	o.Pull.KeepFree, o.Pull.Progress = uint64(o.keepFree), pullProgress(errs, time.Now)
 	o.Tell = tellMove(errs)
-	o.Coverage, o.Bridge, o.Proof, o.LateWindow = o.coverage, o.bridge, o.compare(errs), o.late
+	o.Coverage, o.Bridge, o.Proof, o.LateWindow, o.Outages = o.coverage, o.bridge, o.compare(errs), o.late, o.outages
 	return end, nil
 }
 
@@ -324,6 +328,15 @@ func (o *migrateOptions) coverage(ctx context.Context) (string, error) {
 	return r.Says + " (--accept-coverage goes on all the same, --except leaves a job)", nil
 }
 
+// outages says when the new server scraped nothing.
+func (o *migrateOptions) outages(ctx context.Context, since int64) (list []seam.Range, err error) {
+	found, err := survey.Outages(ctx, survey.OutageOptions{Source: o.sourceC, Target: o.targetC, Since: time.UnixMilli(since)})
+	for _, x := range found {
+		list = append(list, seam.Range{From: x.From.UnixMilli(), To: x.To.UnixMilli()})
+	}
+	return list, err
+}
+
 // bridge says what the new server still asks others for.
 func (o *migrateOptions) bridge(ctx context.Context) (string, error) {
 	seen, err := survey.Observe(ctx, o.targetC)
@@ -370,7 +383,7 @@ func (o *migrateOptions) compare(errs io.Writer) func(context.Context, move.Proo
 		defer target.Close()
 		r, err := proof.Run(ctx, proof.Options{
 			LeftBehind: o.except,
-			Source:     source, Target: target, Seam: in.Seam, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
+			Source:     source, Target: target, Seam: in.Seam, SeamEnd: in.End, Filled: in.Filled, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
 			Samples: o.samples, Seed: uint64(rand.Uint32()), Progress: (&proofProgress{w: errs, last: time.Now()}).at,
 		})
 		if err != nil {
@@ -426,6 +439,15 @@ func printMove(out io.Writer, format string, s *move.State) error {
 	fmt.Fprintf(out, "%d blocks of the source, %s\n", len(s.Frozen), size(bytes))
 	if s.Seam > 0 {
 		fmt.Fprintf(out, "S' is %s\n", instantMillis(s.Seam))
+	}
+	for i, r := range s.Rounds {
+		fmt.Fprintf(out, "round %d: the new server lacks nothing of the old one from %s to %s once it is done\n", i+1, instantMillis(r.From), instantMillis(r.End))
+	}
+	for _, g := range s.Filled() {
+		fmt.Fprintf(out, "filled: %d samples of the old server from %s to %s, when the new one scraped nothing\n", g.Samples, instantMillis(g.From), instantMillis(g.To))
+	}
+	if s.Covered > 0 && s.TargetStarted > s.Covered {
+		fmt.Fprintf(out, "the new server was restarted at %s: run slipway prometheus migrate again, which fills what it missed\n", instantMillis(s.TargetStarted))
 	}
 	for _, c := range s.Cuts {
 		name := c.Block

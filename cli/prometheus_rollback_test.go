@@ -25,7 +25,7 @@ func TestPrometheusRollbackOfBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Of what is there the move knows one block alone; the others are the new server's own.
-	text := fmt.Sprintf(`{"version":1,"source":%q,"target":%q,"phase":"Install","cuts":[{"block":%q}]}`, from, to, whole)
+	text := fmt.Sprintf(`{"version":2,"source":%q,"target":%q,"phase":"Install","cuts":[{"block":%q}]}`, from, to, whole)
 	if err := os.WriteFile(filepath.Join(state, "move.json"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
@@ -54,6 +55,9 @@ type CutOptions struct {
 type Staged struct {
 	Folder string
 	Meta   Meta
+	// Filled are the gaps of the other directory in which the piece has samples, for Gaps; those of many series are told as one, and at
+	// most 64.
+	Filled []Gap `json:",omitempty"`
 }
 
 // Cut writes a new block that holds one side of a block. The source is scrubbed before, the piece after; samples, their
@@ -97,14 +101,14 @@ func cut(ctx context.Context, b *folder, source *Meta, o CutOptions) (*Staged, e
 	if err := os.MkdirAll(filepath.Join(folder, chunksDir), 0o755); err != nil {
 		return nil, err
 	}
-	err = writePiece(ctx, b, folder, meta, o)
+	filled, err := writePiece(ctx, b, folder, meta, o)
 	if err == nil {
 		err = verifyPiece(ctx, folder, meta)
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
-	return &Staged{Folder: folder, Meta: *meta}, nil
+	return &Staged{Folder: folder, Meta: *meta, Filled: filled}, nil
 }
 
 func pieceOf(source *Meta, o CutOptions) (*Meta, error) {
@@ -134,21 +138,22 @@ func pieceOf(source *Meta, o CutOptions) (*Meta, error) {
 	return m, nil
 }
 
-func writePiece(ctx context.Context, b *folder, folder string, meta *Meta, o CutOptions) error {
-	if err := copySide(ctx, b, folder, meta, o); err != nil {
-		return err
+func writePiece(ctx context.Context, b *folder, folder string, meta *Meta, o CutOptions) ([]Gap, error) {
+	filled, err := copySide(ctx, b, folder, meta, o)
+	if err != nil {
+		return nil, err
 	}
 	text, err := json.MarshalIndent(meta, "", "\t")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := writeFile(filepath.Join(folder, metaFile), text, 0o644); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := tombstones.WriteFile(slog.New(slog.DiscardHandler), folder, tombstones.NewMemTombstones()); err != nil {
-		return err
+		return nil, err
 	}
-	return settle(folder)
+	return filled, settle(folder)
 }
 
 // settle makes a block durable, and nothing in it writable by others whatever the umask is.
@@ -177,7 +182,7 @@ func syncPath(path string) error {
 }
 
 // copySide walks the source by the library's reader. A fault under the mapping is an error, not the end of the process.
-func copySide(ctx context.Context, b *folder, folder string, meta *Meta, o CutOptions) (err error) {
+func copySide(ctx context.Context, b *folder, folder string, meta *Meta, o CutOptions) (filled []Gap, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -186,26 +191,26 @@ func copySide(ctx context.Context, b *folder, folder string, meta *Meta, o CutOp
 	}()
 	mapped, unmap, err := mapFile(b.root, indexFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unmap() // after the index is written: its writer keeps the symbols, which lie in the mapping
 	ir, err := index.NewReader(bytesOf(mapped), index.DecodePostingsRaw)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	body, err := tombstoneBody(b.root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var stones tombstones.Reader = tombstones.NewMemTombstones()
 	if body != nil {
 		if stones, err = tombstones.Decode(body); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	lookup, err := openLookup(ctx, o.Without, meta)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer lookup.close()
 	c := &cutter{
@@ -213,7 +218,8 @@ func copySide(ctx context.Context, b *folder, folder string, meta *Meta, o CutOp
 		segments: segments{folder: b, pace: pacer(ctx, nil, func(int) {}), bad: map[int]bool{}},
 	}
 	defer c.segments.close()
-	return c.write(ctx, folder, o)
+	err = c.write(ctx, folder, o)
+	return c.filled, err
 }
 
 // write runs the cutter between opening and closing its writers.
@@ -260,6 +266,7 @@ type cutter struct {
 	stones   tombstones.Reader
 	lookup   *lookup
 	segments segments
+	filled   GapList
 }
 
 func (c *cutter) run(ctx context.Context) error {
@@ -339,21 +346,15 @@ func (c *cutter) add(ref storage.SeriesRef, lset labels.Labels, kept []chunks.Me
 // side takes the chunks of one series: whole ones as they are, those at the cut, those with deletions, and those that
 // the other directory has samples of, sample by sample.
 func (c *cutter) side(metas []chunks.Meta, deleted tombstones.Intervals, there *holding) ([]chunks.Meta, error) {
-	from, to := c.meta.MinTime, min(c.meta.MaxTime, there.first)-1
+	from, to := c.meta.MinTime, c.meta.MaxTime-1
+	metas = slices.DeleteFunc(slices.Clone(metas), func(m chunks.Meta) bool { return !m.OverlapsClosedInterval(from, to) })
+	if c.lookup != nil && c.lookup.lacking == Gaps && !there.nothing() {
+		return c.lacked(metas, deleted, there)
+	}
 	var kept []chunks.Meta
 	for _, m := range metas {
-		if !m.OverlapsClosedInterval(from, to) {
-			continue
-		}
-		chunk, err := c.segments.chunk(m.Ref)
-		if err != nil {
-			return nil, err
-		}
-		if m.MinTime >= from && m.MaxTime <= to && !overlaps(m, deleted) && !there.within(m.MinTime, m.MaxTime) {
-			kept = append(kept, chunks.Meta{Chunk: chunk, MinTime: m.MinTime, MaxTime: m.MaxTime})
-			continue
-		}
-		parts, err := filter(chunk, func(t int64) bool {
+		whole := m.MinTime >= from && m.MaxTime <= to && !overlaps(m, deleted) && !there.within(m.MinTime, m.MaxTime)
+		parts, err := c.chunk(m, whole, func(t int64) bool {
 			return t >= from && t <= to && !there.has(t) && !overlaps(chunks.Meta{MinTime: t, MaxTime: t}, deleted)
 		})
 		if err != nil {
@@ -362,6 +363,18 @@ func (c *cutter) side(metas []chunks.Meta, deleted tombstones.Intervals, there *
 		kept = append(kept, parts...)
 	}
 	return kept, nil
+}
+
+// chunk takes a chunk whole, or what is to be kept of it.
+func (c *cutter) chunk(m chunks.Meta, whole bool, keep func(t int64) bool) ([]chunks.Meta, error) {
+	chunk, err := c.segments.chunk(m.Ref)
+	if err != nil {
+		return nil, err
+	}
+	if whole {
+		return []chunks.Meta{{Chunk: chunk, MinTime: m.MinTime, MaxTime: m.MaxTime}}, nil
+	}
+	return filter(chunk, keep)
 }
 
 func overlaps(m chunks.Meta, deleted tombstones.Intervals) bool {

@@ -18,6 +18,7 @@ import (
 
 // act does one step.
 func (m *mover) act(ctx context.Context, w *World, s *Step) error {
+	m.looked = nil // what was seen of the target's scrapes is of before
 	switch s.Kind {
 	case stepResume:
 		return m.again(ctx, m.installer.Resume(ctx))
@@ -29,8 +30,9 @@ func (m *mover) act(ctx context.Context, w *World, s *Step) error {
 	case stepLower:
 		return m.lower(s)
 	case stepEnd:
-		m.state.End = s.At
-		return m.save("end")
+		return m.end(w, s)
+	case stepLook:
+		return m.look(ctx)
 	case stepExpire:
 		m.state.Expired = append(m.state.Expired, s.Blocks...)
 		m.state.note("%s: the source's own retention has reached them", blocks(s.Blocks))
@@ -45,6 +47,41 @@ func (m *mover) act(ctx context.Context, w *World, s *Step) error {
 		return m.verify(ctx, w)
 	}
 	return m.release(ctx)
+}
+
+// end freezes where a round ends. A round of which nothing is cut yet is made longer; else another one begins.
+func (m *mover) end(w *World, s *Step) error {
+	span := m.o.SeamSpan.Milliseconds()
+	rounds := slices.Clone(m.state.Rounds)
+	switch last := len(rounds) - 1; {
+	case last < 0:
+		rounds = []seam.Round{{From: m.state.Seam, End: s.At}}
+	case len(rounds[last].Parts) == 0:
+		rounds[last].End = s.At
+	default:
+		rounds = append(rounds, seam.Round{From: max(m.state.Seam, rounds[last].End-span), End: s.At})
+	}
+	for _, o := range w.outages() {
+		o.Round = len(rounds) - 1
+		m.state.Outages = append(m.state.Outages, o)
+		m.state.note("the target missed scrapes %s: %s", o.Range, o.Why)
+	}
+	m.state.Rounds, m.state.Covered = rounds, s.At-span
+	m.state.Proof, m.state.Released = nil, false
+	return m.save("end")
+}
+
+// look looks through the target's own scrapes. What did not work is told, and tried again.
+func (m *mover) look(ctx context.Context) error {
+	found, err := m.o.Outages(ctx, m.state.Covered)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	m.looked = &looked{at: time.Now(), outages: found}
+	if err != nil {
+		m.looked.unseen = fmt.Sprintf("looking whether the target missed scrapes: %v", err)
+	}
+	return nil
 }
 
 // pin holds blocks on the source and freezes what they are. One that went away since the listing is looked for again.
@@ -84,7 +121,13 @@ func (m *mover) lower(s *Step) error {
 		}
 	}
 	m.state.note("S' was lowered from %s to %s", stamp(m.state.Seam), stamp(s.At))
-	m.state.Seam, m.state.Cuts, m.state.Behind = s.At, nil, nil
+	if end := m.state.End(); end > 0 {
+		m.state.Rounds = []seam.Round{{From: s.At, End: end}}
+	}
+	for i := range m.state.Outages {
+		m.state.Outages[i].Round = 0
+	}
+	m.state.Seam, m.state.Cuts, m.state.Proof = s.At, nil, nil
 	return m.save("lowered")
 }
 
@@ -179,20 +222,20 @@ func (m *mover) install(ctx context.Context, w *World, x *seam.Part) error {
 const strikes = 3
 
 // spoiled is for a staged block that the target's disk does not give back as it was: it is fetched or cut again. A piece behind S' is cut from
-// what the target has, and that is more than it was once another such piece is in.
+// what the target has, and that is more than it was once another one of its round is in.
 func (m *mover) spoiled(w *World, x *seam.Part, err *transfer.SpoiledError) error {
-	if m.spoils[err.Block]++; m.spoils[err.Block] >= strikes || x.Side == seam.After && w.behindIsIn() {
+	if m.spoils[err.Block]++; m.spoils[err.Block] >= strikes || x.Side == seam.After && w.roundIsIn(x.Round) {
 		return &transfer.DamageError{Side: transfer.TargetDisk, Block: err.Block, File: err.Files[0], Offset: -1, Times: m.spoils[err.Block]}
 	}
 	m.state.note("block %s was spoiled on the target's disk after it was verified there (%s), and is brought again: look at that disk", err.Block, strings.Join(err.Files, ", "))
 	return m.save("spoiled")
 }
 
-// behindIsIn says that a piece behind S' is installed, as it is or in what the target made of it.
-func (w *World) behindIsIn() bool {
+// roundIsIn says that a piece of a round behind S' is installed, as it is or in what the target made of it.
+func (w *World) roundIsIn(round int) bool {
 	return slices.ContainsFunc(w.State.Cuts, func(d seam.Done) bool {
 		made := func(id ulid.ULID) bool { return id.String() == d.Block }
-		return d.Side == seam.After && slices.ContainsFunc(w.Target, func(e block.Entry) bool { return e.Meta != nil && slices.ContainsFunc(e.Meta.Compaction.Sources, made) })
+		return d.Side == seam.After && d.Round == round && slices.ContainsFunc(w.Target, func(e block.Entry) bool { return e.Meta != nil && slices.ContainsFunc(e.Meta.Compaction.Sources, made) })
 	})
 }
 
@@ -226,7 +269,7 @@ func (m *mover) verify(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("comparing both servers: %w", err)
 	}
-	if m.looked++; m.looked < looks && otherBlocks(r) {
+	if m.compared++; m.compared < looks && otherBlocks(r) {
 		return m.pause(ctx)
 	}
 	m.state.Proof = &Proved{At: time.Now().UTC(), Verdict: r.Verdict, Summary: r.Summary, Seed: r.Seed}
@@ -287,7 +330,7 @@ func first(r *proof.Report) string {
 // proofInput is what must be on the target: the blocks that went in whole, and the pieces of the others.
 func (w *World) proofInput() ProofInput {
 	s := &w.State
-	in := ProofInput{Seam: s.Seam, SourceBlocks: &block.Listing{}, TargetBlocks: &block.Listing{Blocks: w.Target}}
+	in := ProofInput{Seam: s.Seam, End: s.End(), Filled: s.Filled(), SourceBlocks: &block.Listing{}, TargetBlocks: &block.Listing{Blocks: w.Target}}
 	left := append(slices.Clone(w.Lost), s.Expired...)
 	for _, e := range s.Frozen {
 		if e.Meta.MaxTime <= s.Seam && !slices.Contains(left, e.Name) {

@@ -115,14 +115,16 @@ func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
 		if err := m.adopt(ctx, made); err != nil {
 			return err
 		}
-		done.Block = made.Meta.ULID.String()
+		done.Block, done.Filled = made.Meta.ULID.String(), made.Filled
 	}
-	if x.Side == seam.After && len(m.state.Behind) == 0 {
+	if x.Side == seam.After && len(m.state.Rounds[x.Round].Parts) == 0 {
+		var parts []seam.Part
 		for _, p := range seam.MakePlan(w.seamWorld()).Parts {
-			if p.Side == seam.After {
-				m.state.Behind = append(m.state.Behind, p)
+			if p.Side == seam.After && p.Round == x.Round {
+				parts = append(parts, p)
 			}
 		}
+		m.state.Rounds[x.Round].Parts = parts
 	}
 	m.state.Cuts = append(m.state.Cuts, done)
 	return m.save("cut")
@@ -145,7 +147,7 @@ func (m *mover) cutOptions(w *World, x *seam.Part) block.CutOptions {
 	switch x.Side {
 	case seam.After:
 		o.At, o.Keep, o.Until = x.From, block.After, x.To
-		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.BeforeFirst, From: m.state.Seam}
+		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Gaps, From: m.state.Seam}
 	case seam.Late:
 		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Absent}
 	}

@@ -42,6 +42,7 @@ const (
 	stepStage   Kind = "stage"
 	stepCut     Kind = "cut"
 	stepInstall Kind = "install"
+	stepLook    Kind = "look-for-outages"
 	stepVerify  Kind = "verify"
 	stepRelease Kind = "release"
 )
@@ -131,15 +132,38 @@ func (w *World) seam(d *Decision) bool {
 	case head.MinTime < w.State.Seam:
 		d.then(Seam, Step{Kind: stepLower, At: head.MinTime, Blocks: w.inside(),
 			Text: fmt.Sprintf("lower S' from %s to %s: the target's head took an older sample of a new series", stamp(w.State.Seam), stamp(head.MinTime))})
-	case w.State.End > 0:
-		return false
-	case w.Uncovered != "":
+	case w.State.End() == 0 && w.Uncovered != "":
 		d.Phase = Coverage
 		d.Waits = append(d.Waits, w.Uncovered)
-	default:
+	case w.State.End() == 0:
 		end := head.MaxTime + w.SeamSpan.Milliseconds()
 		d.then(Coverage, Step{Kind: stepEnd, At: end, Text: fmt.Sprintf("hold both servers against each other up to %s: since %s both scrape the same", stamp(end), stamp(head.MaxTime))})
+	default:
+		return w.round(d)
 	}
+	return true
+}
+
+// round opens a further round when the target missed something and scrapes the same again; false: there is no need, or it is waited for, and
+// what else is to be done goes on.
+func (w *World) round(d *Decision) bool {
+	missed, head := w.missed(), w.TargetServer.Head
+	switch {
+	case missed == 0:
+		return false
+	case w.Uncovered != "":
+		d.Waits = append(d.Waits, fmt.Sprintf("the target missed scrapes until %s, and does not scrape the same yet: %s", stamp(missed), w.Uncovered))
+		return false
+	case head.MaxTime <= missed:
+		d.Waits = append(d.Waits, fmt.Sprintf("the target missed scrapes until %s, and has no newer sample yet", stamp(missed)))
+		return false
+	}
+	end := head.MaxTime + w.SeamSpan.Milliseconds()
+	var what []string
+	for _, o := range w.outages() {
+		what = append(what, fmt.Sprintf("%s (%s)", o.Range, o.Why))
+	}
+	d.then(Coverage, Step{Kind: stepEnd, At: end, Text: fmt.Sprintf("fill what the target missed, %s, in a further round up to %s: since %s both scrape the same", strings.Join(what, ", "), stamp(end), stamp(head.MaxTime))})
 	return true
 }
 
@@ -174,8 +198,9 @@ func spoiledStop(t *block.Entry) *Stop {
 // unpinned are blocks of the source with samples that nobody holds yet. Those that lie behind the seam are not needed.
 func (w *World) unpinned() (names []string) {
 	known := map[ulid.ULID]bool{}
-	for _, id := range w.State.Beyond {
-		known[id] = true
+	end := w.State.End()
+	for _, x := range w.State.Beyond {
+		known[x.ID] = end > 0 && x.From >= end
 	}
 	for _, e := range w.State.Frozen {
 		for _, id := range e.Meta.Compaction.Sources {
@@ -184,7 +209,7 @@ func (w *World) unpinned() (names []string) {
 	}
 	for _, e := range w.Source {
 		lost := slices.Contains(w.Lost, e.Name) || slices.Contains(w.State.Expired, e.Name)
-		if e.Verdict != block.OK || w.State.frozen(e.Name) != nil || lost || w.State.End > 0 && e.Meta.MinTime >= w.State.End {
+		if e.Verdict != block.OK || w.State.frozen(e.Name) != nil || lost || end > 0 && e.Meta.MinTime >= end {
 			continue
 		}
 		fresh := func(id ulid.ULID) bool { return !known[id] }
@@ -226,7 +251,11 @@ func (w *World) parts(d *Decision) *Decision {
 		return d
 	}
 	w.steps(d, plan)
-	if len(d.Steps) == 0 && plan.Complete() {
+	switch {
+	case len(d.Steps) > 0 || !plan.Complete():
+	case w.missed() > 0:
+		d.Phase = Coverage
+	default:
 		w.end(d)
 	}
 	return d
@@ -245,14 +274,16 @@ func (w *World) damagedStop(name string) *Stop {
 func (w *World) steps(d *Decision, plan *seam.Plan) {
 	d.Phase = Seam
 	var steps []Step
-	behind := false
+	round := -1
 	for i := range plan.Parts {
 		x := &plan.Parts[i]
 		switch {
-		case x.Side == seam.After && !behind: // all of them are cut before one is installed
-			behind = true
+		case x.Side == seam.After && x.Round != round: // all of a round are cut before one is installed
+			round = x.Round
 			for k := range plan.Parts[i:] {
-				steps = w.cutStep(steps, &plan.Parts[i+k], seam.After)
+				if plan.Parts[i+k].Round == round {
+					steps = w.cutStep(steps, &plan.Parts[i+k], seam.After)
+				}
 			}
 		case x.Side == seam.Before || x.Side == seam.Late:
 			steps = w.cutStep(steps, x, x.Side)
@@ -282,7 +313,10 @@ func cutText(x *seam.Part, at int64) string {
 	case seam.Before:
 		return fmt.Sprintf("cut piece A of block %s: all its samples before %s", x.Source, stamp(at))
 	case seam.After:
-		return fmt.Sprintf("cut piece B of block %s: per series, its samples from %s to %s that lie before the target's first", x.Source, stamp(x.From), stamp(x.To))
+		if x.Round > 0 {
+			return fmt.Sprintf("cut a piece of block %s: per series, its samples from %s to %s that lie in gaps of the target", x.Source, stamp(x.From), stamp(x.To))
+		}
+		return fmt.Sprintf("cut piece B of block %s: per series, its samples from %s to %s that lie before the target's first, or in its gaps", x.Source, stamp(x.From), stamp(x.To))
 	}
 	return fmt.Sprintf("cut what came late from block %s: its samples before %s that the target does not have", x.Source, stamp(at))
 }
@@ -304,6 +338,14 @@ func (s *State) proved() bool { return s.Proof != nil && s.Proof.Verdict == proo
 // end waits until the target has put its blocks in order, and proves.
 func (w *World) end(d *Decision) {
 	d.Phase = Verify
+	switch {
+	case w.WantsLook && !w.Looked:
+		d.then(Verify, Step{Kind: stepLook, Text: fmt.Sprintf("look whether the target missed scrapes since %s", stamp(w.State.Covered))})
+		return
+	case w.Unseen != "":
+		d.Waits = append(d.Waits, w.Unseen)
+		return
+	}
 	if !w.State.proved() && w.WantsProof {
 		if w.Bridged != "" {
 			d.Waits = append(d.Waits, w.Bridged)
@@ -321,6 +363,9 @@ func (w *World) end(d *Decision) {
 		return
 	}
 	d.Phase = Done
+	if w.Looked {
+		d.Notes = append(d.Notes, fmt.Sprintf("the target missed nothing since %s", stamp(w.State.Covered)))
+	}
 }
 
 // unsettled says that blocks of the target overlap: it merges those of the seam at its next compaction.

@@ -31,7 +31,7 @@ func TestDecide(t *testing.T) {
 	base := func() World {
 		return World{
 			Source: []block.Entry{old, over}, SourceServer: observed(22, 24), TargetServer: observed(21, 24), SourceRange: 2 * hour, TargetRange: 2 * hour, SeamSpan: time.Minute,
-			State: State{Frozen: []block.Entry{old, over}, Seam: 21 * hour, End: 21*hour + 60_000}, Staged: []string{old.Name, over.Name},
+			State: State{Frozen: []block.Entry{old, over}, Seam: 21 * hour, Rounds: []seam.Round{{From: 21 * hour, End: 21*hour + 60_000}}, Covered: 21 * hour}, Staged: []string{old.Name, over.Name},
 		}
 	}
 	a := seam.Done{Part: seam.Part{Source: over.Name, Side: seam.Before, From: 20 * hour, To: 21 * hour, Made: []ulid.ULID{over.Meta.ULID}}, Block: entryOf(9, 20, 21).Name}
@@ -43,15 +43,15 @@ func TestDecide(t *testing.T) {
 		"nobody holds the blocks":                   {func(w *World) { w.State = State{} }, "pin 2 blocks", stepPin},
 		"an installation was interrupted":           {func(w *World) { w.Installing = old.Name }, "end the installation of block " + old.Name, stepResume},
 		"the target does not answer":                {func(w *World) { w.TargetServer, w.Silent = nil, []string{"no answer"} }, "waits: no answer", ""},
-		"the target has no sample":                  {func(w *World) { w.State.Seam, w.State.End, w.TargetServer.Head.Empty = 0, 0, true }, "no sample yet", ""},
-		"the target has its first sample":           {func(w *World) { w.State.Seam, w.State.End = 0, 0 }, "freeze S' at 1970-01-01T21:00:00.000Z", stepSeam},
+		"the target has no sample":                  {func(w *World) { w.State.Seam, w.State.Rounds, w.TargetServer.Head.Empty = 0, nil, true }, "no sample yet", ""},
+		"the target has its first sample":           {func(w *World) { w.State.Seam, w.State.Rounds = 0, nil }, "freeze S' at 1970-01-01T21:00:00.000Z", stepSeam},
 		"the target has an older block of its own":  {func(w *World) { w.State.Seam, w.Target = 0, []block.Entry{entryOf(50, 19, 21)} }, "freeze S' at 1970-01-01T19:00:00.000Z", stepSeam},
 		"the target's head went lower":              {func(w *World) { w.TargetServer.Head.MinTime -= 5 }, "lower S' from 1970-01-01T21:00:00.000Z to 1970-01-01T20:59:59.995Z", stepLower},
 		"the target's own block is older than S'":   {func(w *World) { w.Target = []block.Entry{entryOf(50, 20, 21)} }, "lower S' from 1970-01-01T21:00:00.000Z to 1970-01-01T20:00:00.000Z", stepLower},
 		"an interrupted installation and no answer": {func(w *World) { w.Installing, w.TargetServer, w.Silent = old.Name, nil, []string{"no answer"} }, "waits: no answer", ""},
 		"the source does not answer":                {func(w *World) { w.NoSource, w.Silent, w.State.Frozen = true, []string{"nobody there"}, nil }, "waits: nobody there", ""},
-		"the target does not scrape the same":       {func(w *World) { w.State.End, w.Uncovered = 0, "two targets are missing" }, "waits: two targets are missing", ""},
-		"both scrape the same":                      {func(w *World) { w.State.End = 0 }, "up to 1970-01-02T00:01:00.000Z", stepEnd},
+		"the target does not scrape the same":       {func(w *World) { w.State.Rounds, w.Uncovered = nil, "two targets are missing" }, "waits: two targets are missing", ""},
+		"both scrape the same":                      {func(w *World) { w.State.Rounds = nil }, "up to 1970-01-02T00:01:00.000Z", stepEnd},
 		"a block is not here":                       {func(w *World) { w.Staged = w.Staged[:1] }, "bring block " + over.Name, stepStage},
 		"the block over the seam is in the head yet": {func(w *World) {
 			w.SourceServer = observed(20, 22)
@@ -90,7 +90,7 @@ func TestDecideEnds(t *testing.T) {
 	old := entryOf(1, 18, 20)
 	w := World{
 		Source: []block.Entry{old}, Target: []block.Entry{old}, SourceServer: observed(22, 24), TargetServer: observed(22, 25), SourceRange: 2 * hour, TargetRange: 2 * hour, WantsProof: true,
-		State: State{Frozen: []block.Entry{old}, Seam: 21 * hour, End: 21*hour + 60_000},
+		State: State{Frozen: []block.Entry{old}, Seam: 21 * hour, Rounds: []seam.Round{{From: 21 * hour, End: 21*hour + 60_000}}, Covered: 21 * hour},
 	}
 	overlapping := entryOf(5, 19, 21)
 	w.Target = append(w.Target, overlapping)

@@ -243,7 +243,7 @@ func (p *pair) options(t testing.TB) Options {
 func (p *pair) wanted(s *State) map[string][]sample {
 	all := map[string][]sample{}
 	for series, taken := range p.source.logged {
-		first := s.End
+		first := s.End()
 		if own := p.target.logged[series]; len(own) > 0 {
 			first = min(first, own[0].T)
 		}

@@ -209,7 +209,7 @@ func (e *ends) series(t *testing.T, where string, source, target []proof.Sample,
 	}
 	want := len(own) + stale
 	for _, s := range source {
-		if s.Time >= first || s.Time >= e.state.Seam && s.Time >= e.state.End {
+		if s.Time >= first || s.Time >= e.state.Seam && s.Time >= e.state.End() {
 			continue
 		}
 		want++

@@ -20,9 +20,18 @@ type Progress struct {
 	// Steps are the next step and up to four behind it that may be done now; Waits are what is waited for. Texts are cut at 400 bytes.
 	Steps []string `json:"steps"`
 	Waits []string `json:"waits"`
-	// Seam is S', End is where the source's samples end that are held against the target's; nil until they are known.
-	Seam     *time.Time       `json:"seam,omitempty"`
-	End      *time.Time       `json:"end,omitempty"`
+	// Seam is S', End is up to where the target has every sample once this is done; nil until they are known.
+	Seam *time.Time `json:"seam,omitempty"`
+	End  *time.Time `json:"end,omitempty"`
+	// Covered is when both were last seen to scrape the same. TargetStarted is when the target's process began that answered last: one
+	// that began behind Covered has missed scrapes that no round fills yet; the same command run again fills them.
+	Covered       *time.Time `json:"covered,omitempty"`
+	TargetStarted *time.Time `json:"targetStarted,omitempty"`
+	// Round is which range behind S' is brought, from 1; not there until the first is known.
+	Round int `json:"round,omitempty"`
+	// Gaps are when the target scraped nothing behind S', as far as that is known: first those that are filled with the source's samples,
+	// by the target's own data, then those that are not yet. The latest 20 of each.
+	Gaps     []Gap            `json:"gaps,omitempty"`
 	Blocks   BlockCounts      `json:"blocks"`
 	Transfer TransferProgress `json:"transfer"`
 	// Proof is the last proof, nil before Verify.
@@ -30,6 +39,15 @@ type Progress struct {
 	Stop  *Stop          `json:"stop,omitempty"`
 	Notes []string       `json:"notes"`
 	Done  bool           `json:"done"`
+}
+
+// Gap is a time in which the target scraped nothing. From is nil where nobody knows yet since when.
+type Gap struct {
+	From   *time.Time `json:"from,omitempty"`
+	To     time.Time  `json:"to"`
+	Filled bool       `json:"filled"`
+	// Samples are how many of the source fill it.
+	Samples uint64 `json:"samples,omitempty"`
 }
 
 // BlockCounts counts blocks of the source. Those that expired or were given up are not counted.
@@ -98,7 +116,8 @@ func StopOf(err error) *Stop {
 func newProgress(w *World, d *Decision, p *transfer.Progress) Progress {
 	s := &w.State
 	r := Progress{Time: time.Now().UTC(), Phase: d.Phase, Steps: []string{}, Waits: append([]string{}, d.Waits...), Stop: d.Stop, Done: d.Phase == Done,
-		Notes: append(slices.Clone(s.Notes), d.Notes...), Seam: instant(s.Seam), End: instant(s.End)}
+		Notes: append(slices.Clone(s.Notes), d.Notes...), Seam: instant(s.Seam), End: instant(s.End()), Covered: instant(s.Covered), TargetStarted: instant(s.TargetStarted), Round: len(s.Rounds)}
+	r.gaps(w, d)
 	for _, x := range d.Steps[:min(len(d.Steps), maxSteps)] {
 		r.Steps = append(r.Steps, short(x.Text))
 	}
@@ -134,6 +153,61 @@ func instant(ms int64) *time.Time {
 	}
 	at := time.UnixMilli(ms).UTC()
 	return &at
+}
+
+// maxGaps bounds a line.
+const maxGaps = 20
+
+// gaps tells filled ones by the pieces, and others by what was noticed.
+func (r *Progress) gaps(w *World, d *Decision) {
+	filled, there := w.State.filledBy(w.there()), w.there()
+	for _, g := range filled[max(0, len(filled)-maxGaps):] {
+		r.Gaps = append(r.Gaps, Gap{From: instant(g.From), To: *instant(g.To), Filled: true, Samples: g.Samples})
+	}
+	var open []Outage
+	for _, o := range w.State.Outages {
+		if d.Phase != Verify && d.Phase != Done && !w.State.roundDone(o.Round, there) {
+			open = append(open, o)
+		}
+	}
+	open = append(open, w.outages()...)
+	for _, o := range open[max(0, len(open)-maxGaps):] {
+		r.Gaps = append(r.Gaps, Gap{From: instant(o.From), To: *instant(o.To)})
+	}
+}
+
+// Filled are the gaps of the target that the pieces fill, in their order.
+func (s *State) Filled() []block.Gap { return s.filledBy(nil) }
+
+// filledBy are the gaps that installed pieces fill; nil counts all pieces.
+func (s *State) filledBy(there map[ulid.ULID]bool) []block.Gap {
+	var all block.GapList
+	for _, c := range s.Cuts {
+		if id, err := ulid.ParseStrict(c.Block); there != nil && (err != nil || !there[id]) {
+			continue
+		}
+		for _, g := range c.Filled {
+			all.Add(g)
+		}
+	}
+	return all
+}
+
+// roundDone says that the target has all pieces of a round.
+func (s *State) roundDone(n int, there map[ulid.ULID]bool) bool {
+	if n >= len(s.Rounds) || len(s.Rounds[n].Parts) == 0 {
+		return false
+	}
+	for _, x := range s.Rounds[n].Parts {
+		c := s.cut(x)
+		if c == nil {
+			return false
+		}
+		if id, err := ulid.ParseStrict(c.Block); c.Block != "" && (err != nil || !there[id]) {
+			return false
+		}
+	}
+	return true
 }
 
 // count counts blocks and bytes. Blocks that travel now are told by the pull.
@@ -173,7 +247,7 @@ func (r *Progress) count(w *World, d *Decision, p *transfer.Progress) {
 // counts says that a block is to go over.
 func (w *World) counts(e *block.Entry) bool {
 	left := slices.Contains(w.Lost, e.Name) || slices.Contains(w.State.Expired, e.Name)
-	return !left && (w.State.End == 0 || e.Meta.MinTime < w.State.End)
+	return !left && (w.State.End() == 0 || e.Meta.MinTime < w.State.End())
 }
 
 // take adds a pull that is under way.

@@ -17,7 +17,7 @@ import (
 func TestNewProgress(t *testing.T) {
 	old, mid, over, behind := entryOf(1, 16, 18), entryOf(2, 18, 20), entryOf(3, 20, 22), entryOf(4, 22, 24)
 	base := func() *World {
-		return &World{State: State{Frozen: []block.Entry{old, mid, over}, Seam: 21 * hour, End: 22 * hour}}
+		return &World{State: State{Frozen: []block.Entry{old, mid, over}, Seam: 21 * hour, Rounds: []seam.Round{{From: 21 * hour, End: 22 * hour}}}}
 	}
 	merged := entryOf(9, 16, 20)
 	merged.Meta.Compaction.Sources = []ulid.ULID{old.Meta.ULID, mid.Meta.ULID}

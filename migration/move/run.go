@@ -11,6 +11,7 @@ import (
 
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/transfer"
 )
 
@@ -30,9 +31,12 @@ type Options struct {
 	Coverage func(ctx context.Context) (why string, err error)
 	// Bridge says why the target does not answer from its own data alone, which a proof needs; empty: it does; nil: nobody asks.
 	Bridge func(ctx context.Context) (why string, err error)
+	// Outages says when the target scraped nothing since a time although the source did; nil: nobody asks, and restarts alone are
+	// noticed. Unix milliseconds.
+	Outages func(ctx context.Context, since int64) ([]seam.Range, error)
 	// Proof compares both servers at the end; nil: nobody does, and the move is done without.
 	Proof func(ctx context.Context, in ProofInput) (*proof.Report, error)
-	// SeamSpan is how far behind the moment of equal coverage the source's samples are held against the target's; it must
+	// SeamSpan is how far behind the moment of equal coverage a round ends, and before the end of the one before it begins; it must
 	// be longer than the longest scrape interval. Default 10 minutes.
 	SeamSpan time.Duration
 	// LateWindow asks for the source's out_of_order_time_window; nil: it has none.
@@ -54,9 +58,11 @@ type Options struct {
 	crash func(point string)
 }
 
-// ProofInput is what a proof needs to know of the move. Seam is S' in milliseconds.
+// ProofInput is what a proof needs to know of the move. Seam is S', End is up to where the target was filled, both in milliseconds.
 type ProofInput struct {
-	Seam                       int64
+	Seam, End int64
+	// Filled are the gaps of the target that got the source's samples.
+	Filled                     []block.Gap
 	SourceBlocks, TargetBlocks *block.Listing
 }
 
@@ -71,7 +77,8 @@ type mover struct {
 	silent                   time.Time      // since when it does not
 	unsaved                  bool           // the state has what its file has not
 	spoils                   map[string]int // how often the target's disk spoiled a block in this run
-	looked                   int            // how often both servers were compared in this run
+	compared                 int            // how often both servers were compared in this run
+	looked                   *looked
 	world                    *World
 	decision                 *Decision // about it
 }
@@ -126,7 +133,8 @@ func Look(ctx context.Context, o Options) (*Decision, error) {
 }
 
 // Run moves until everything is done, or until it cannot go on: a *Stop, or the error of a step. After any end it goes on
-// where it was when it is called again.
+// where it was when it is called again. Called again after everything was done, it looks anew: what the target missed
+// since is filled in a further round and proved, else it ends at once.
 func Run(ctx context.Context, o Options) (*State, error) {
 	lock, err := lockState(o.StateDir)
 	if err != nil {

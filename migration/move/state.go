@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	"github.com/slipway-dev/slipway/durable"
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/proof"
@@ -21,7 +20,7 @@ import (
 const (
 	stateFile    = "move.json"
 	lockFile     = "lock"
-	stateVersion = 1
+	stateVersion = 2
 	// maxState is far above what a move writes: some 2 KB per block.
 	maxState = 256 << 20
 )
@@ -36,15 +35,20 @@ type State struct {
 	Phase   Phase     `json:"phase"`
 	// Frozen are the source's blocks as they were found and pinned; later ones join them.
 	Frozen []block.Entry `json:"frozen,omitempty"`
-	// Beyond are blocks of the source behind End.
-	Beyond []ulid.ULID `json:"beyond,omitempty"`
-	// Seam is S', End is where piece B ends.
+	// Beyond are blocks of the source behind S'.
+	Beyond []seam.Later `json:"beyond,omitempty"`
+	// Seam is S'.
 	Seam int64 `json:"seam,omitempty"`
-	End  int64 `json:"end,omitempty"`
+	// Rounds are the ranges behind S' in which the source's samples fill what the target lacks.
+	Rounds []seam.Round `json:"rounds,omitempty"`
+	// Covered is when both servers were last seen to scrape the same.
+	Covered int64 `json:"covered,omitempty"`
+	// Outages are when the target scraped nothing, as far as that was noticed behind the end of a round.
+	Outages []Outage `json:"outages,omitempty"`
+	// TargetStarted is when the target's process began that was seen last.
+	TargetStarted int64 `json:"targetStarted,omitempty"`
 	// Cuts are the pieces.
 	Cuts []seam.Done `json:"cuts,omitempty"`
-	// Behind are the parts behind S' when the first of them was cut.
-	Behind []seam.Part `json:"behind,omitempty"`
 	// Proof is the last proof, without its details.
 	Proof *Proved `json:"proof,omitempty"`
 	// Released says that the source was let go of, and staging emptied.
@@ -68,6 +72,16 @@ type Proved struct {
 	Summary string        `json:"summary"`
 	Seed    uint64        `json:"seed"`
 }
+
+// Outage is when the target scraped nothing. From is 0 where nobody knows since when. Round is the one that fills it, by its number.
+type Outage struct {
+	seam.Range
+	Why   string `json:"why"`
+	Round int    `json:"round"`
+}
+
+// End is where the last round ends: up to there the target has every sample once the round is done. 0: not known yet.
+func (s *State) End() int64 { return (&seam.World{Rounds: s.Rounds}).End() }
 
 // ErrNoState says that no move was begun with a folder.
 var ErrNoState = errors.New("no move was begun here")
@@ -135,7 +149,7 @@ func (s *State) frozen(name string) *block.Entry {
 // cut is the piece that was made for a part, nil for none.
 func (s *State) cut(x seam.Part) *seam.Done {
 	i := slices.IndexFunc(s.Cuts, func(d seam.Done) bool {
-		return d.Source == x.Source && d.Side == x.Side && d.From == x.From && d.To == x.To
+		return d.Round == x.Round && d.Source == x.Source && d.Side == x.Side && d.From == x.From && d.To == x.To
 	})
 	if i < 0 {
 		return nil

@@ -45,13 +45,29 @@ type World struct {
 	Lost       []string
 	Overrides  []string
 	WantsProof bool
+	// WantsLook says that the target's own scrapes are looked through before the end, Looked that they were just now: Outages is what
+	// was found. Unseen is why that did not work.
+	WantsLook, Looked bool
+	Outages           []seam.Range
+	Unseen            string
 }
+
+// looked is what came of looking through the target's own scrapes.
+type looked struct {
+	at      time.Time
+	outages []seam.Range
+	unseen  string
+}
+
+// lookAgain is for how long that counts while something else is waited for.
+const lookAgain = 30 * time.Second
 
 // observe looks at everything once. Servers are asked before lists are read: what has left a head is in a block by then.
 func (m *mover) observe(ctx context.Context) (*World, error) {
-	w := &World{State: m.state, SeamSpan: m.o.SeamSpan, Lost: m.o.Lost, Overrides: m.o.Overrides, WantsProof: m.o.Proof != nil}
+	w := &World{State: m.state, SeamSpan: m.o.SeamSpan, Lost: m.o.Lost, Overrides: m.o.Overrides, WantsProof: m.o.Proof != nil, WantsLook: m.o.Outages != nil}
 	w.SourceServer, w.SourceRange = m.ask(ctx, w, m.o.SourceServer, &m.sourceRange)
 	w.TargetServer, w.TargetRange = m.ask(ctx, w, m.o.TargetServer, &m.targetRange)
+	m.recall(w)
 	m.askLate(ctx, w)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -67,6 +83,20 @@ func (m *mover) observe(ctx context.Context) (*World, error) {
 		return nil, err
 	}
 	return w, errors.Join(m.askCoverage(ctx, w), m.askBridge(ctx, w))
+}
+
+// recall notes since when the target runs, and what came of the last look at its scrapes.
+func (m *mover) recall(w *World) {
+	if w.TargetServer == nil || m.looked != nil && time.Since(m.looked.at) > lookAgain {
+		m.looked = nil
+	}
+	if o := w.TargetServer; o != nil && o.Started != m.state.TargetStarted {
+		m.state.TargetStarted, m.unsaved = o.Started, true
+	}
+	if m.looked != nil {
+		w.Looked, w.Outages, w.Unseen = true, m.looked.outages, m.looked.unseen
+	}
+	w.State = m.state
 }
 
 // list lists the source. One that does not answer is waited for, as long as Pull waits for it.
@@ -94,7 +124,7 @@ func (m *mover) list(ctx context.Context, w *World) error {
 
 // askBridge asks while a proof may be next.
 func (m *mover) askBridge(ctx context.Context, w *World) (err error) {
-	if m.o.Bridge == nil || w.State.End == 0 || w.State.proved() || w.TargetServer == nil {
+	if m.o.Bridge == nil || w.State.End() == 0 || w.State.proved() || w.TargetServer == nil {
 		return nil
 	}
 	if w.Bridged, err = m.o.Bridge(ctx); err != nil {
@@ -105,7 +135,7 @@ func (m *mover) askBridge(ctx context.Context, w *World) (err error) {
 
 // askCoverage asks the gate while it matters.
 func (m *mover) askCoverage(ctx context.Context, w *World) (err error) {
-	if w.State.Seam == 0 || w.State.End > 0 || w.TargetServer == nil {
+	if w.State.Seam == 0 || w.TargetServer == nil || w.State.End() > 0 && w.missed() == 0 {
 		return nil
 	}
 	if w.Uncovered, err = m.o.Coverage(ctx); err != nil {
@@ -129,15 +159,15 @@ func (m *mover) askLate(ctx context.Context, w *World) {
 	}
 }
 
-// beyond remembers blocks behind the end: the source compacts them with others later.
+// beyond remembers blocks behind S': the source compacts them with others later.
 func (m *mover) beyond(w *World) {
 	for _, e := range w.Source {
-		if m.state.End == 0 || e.Meta == nil || e.Meta.MinTime < m.state.End {
+		if m.state.Seam == 0 || e.Meta == nil || e.Meta.MinTime < m.state.Seam {
 			continue
 		}
 		for _, id := range e.Meta.Compaction.Sources {
-			if !slices.Contains(m.state.Beyond, id) {
-				m.state.Beyond = append(m.state.Beyond, id)
+			if !slices.ContainsFunc(m.state.Beyond, func(x seam.Later) bool { return x.ID == id }) {
+				m.state.Beyond = append(m.state.Beyond, seam.Later{ID: id, From: e.Meta.MinTime})
 				m.unsaved = true
 			}
 		}
@@ -186,7 +216,7 @@ func (w *World) ours() []string {
 func (w *World) seamWorld() seam.World {
 	s := &w.State
 	return seam.World{
-		Source: w.source(), Held: w.Staged, Target: w.Target, Done: s.Cuts, Behind: s.Behind, Beyond: s.Beyond, Seam: s.Seam, End: s.End,
+		Source: w.source(), Held: w.Staged, Target: w.Target, Done: s.Cuts, Rounds: s.Rounds, Beyond: s.Beyond, Seam: s.Seam,
 		SourceHead: head(w.SourceServer, w.SourceRange), TargetHead: head(w.TargetServer, w.TargetRange),
 		OutOfOrder: w.OutOfOrder.Milliseconds(), Lost: append(slices.Clone(w.Lost), s.Expired...),
 	}
@@ -224,4 +254,34 @@ func (w *World) first() int64 {
 		}
 	}
 	return first
+}
+
+// missed is until when the target scraped nothing since both were last seen to scrape the same, and why that is known. 0: as far as is known
+// it went on. A process that was restarted has missed scrapes, however short that took; one that was frozen or cut off is found
+// by its own samples.
+func (w *World) missed() int64 {
+	until := int64(0)
+	if w.TargetServer != nil {
+		until = w.TargetServer.Started
+	}
+	for _, o := range w.Outages {
+		until = max(until, o.To)
+	}
+	if w.State.End() == 0 || until <= w.State.Covered {
+		return 0
+	}
+	return until
+}
+
+// outages are those that no round covers yet.
+func (w *World) outages() (list []Outage) {
+	for _, o := range w.Outages {
+		if o.To > w.State.Covered {
+			list = append(list, Outage{Range: o, Why: "it scraped nothing"})
+		}
+	}
+	if o := w.TargetServer; o != nil && o.Started > w.State.Covered && w.State.End() > 0 {
+		list = append(list, Outage{Range: seam.Range{To: o.Started}, Why: "it was restarted"})
+	}
+	return list
 }

@@ -31,8 +31,12 @@ type Options struct {
 	From, To int64
 	// Seam is S': the target's own first head minimum. 0 means that the target is a copy and the seam is not checked.
 	Seam int64
-	// SeamSpan is how far to look on either side of the seam; default 30 minutes.
+	// SeamSpan is how far to look before the seam, and behind it where no SeamEnd is given; default 30 minutes.
 	SeamSpan time.Duration
+	// SeamEnd is up to where gaps of the target were filled with the source's samples; 0: nobody says.
+	SeamEnd int64
+	// Filled are those gaps. They are told in the report.
+	Filled []block.Gap
 	// Samples is how many (series, window) pairs are compared bit by bit; default 200.
 	Samples int
 	// Windows is in how many windows series and counts are compared; default 4: the first, the last, random ones between.

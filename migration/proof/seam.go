@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +27,11 @@ type SeamResult struct {
 
 // JudgeSeam looks at one series from before the seam up to end, in milliseconds. Both slices are sorted by time.
 //
-// Before the seam both must be equal. Behind it the target scrapes at times of its own, and holds samples of the source only up to its
-// own first one; all that lie between the seam and that one must be there. A sample of the source behind the target's first own, and
-// near another one, is a scrape that was stored twice. A gap of more than two intervals is a hole if the source has
-// samples in it. Without an interval (fewer than three samples) gaps and doubles cannot be judged.
+// Before the seam both must be equal. Behind it the target scrapes at times of its own, and holds samples of the source up to its
+// own first one, all of which must be there, and in gaps of its own. A sample of the source behind the target's first own, and near
+// another one, is a scrape that was stored twice. A gap of more than two intervals is a hole if the source has samples in it that
+// are not near its borders. Stale markers bound no gap. Without an interval (fewer than three samples) gaps and doubles cannot be
+// judged.
 func JudgeSeam(source, target []Sample, seam, end int64) SeamResult {
 	r := SeamResult{Interval: interval(source)}
 	if r.Interval == 0 {
@@ -102,11 +104,11 @@ func has(samples []Sample, t int64) bool {
 	return i < len(samples) && samples[i].Time == t
 }
 
-// firstOwn is the time of the first sample that the source does not have; the largest time if there is none, as for rules, which
-// both servers evaluate at the same times.
+// firstOwn is the time of the first sample that the source does not have and that is no stale marker; the largest time if there is none,
+// as for rules, which both servers evaluate at the same times.
 func firstOwn(source, target []Sample) int64 {
 	for _, s := range target {
-		if !has(source, s.Time) {
+		if !s.Stale() && !has(source, s.Time) {
 			return s.Time
 		}
 	}
@@ -139,18 +141,25 @@ func (r *SeamResult) handover(source, target []Sample, first int64) {
 // holes looks at each gap of the target that ends behind the seam, the one up to the end included.
 func (r *SeamResult) holes(source, ours, own []Sample, end int64) {
 	last := int64(math.MinInt64)
-	if len(ours) > 0 {
-		last = ours[len(ours)-1].Time
+	for _, s := range slices.Backward(ours) {
+		if !s.Stale() {
+			last = s.Time
+			break
+		}
 	}
 	for _, s := range own {
-		r.hole(source, last, s.Time)
-		last = s.Time
+		if !s.Stale() {
+			r.hole(source, last, s.Time, s.Time)
+			last = s.Time
+		}
 	}
 	// What the source scraped last, the target may be about to.
-	r.hole(source, last, end-r.Interval)
+	r.hole(source, last, end-r.Interval, math.MaxInt64)
 }
 
-func (r *SeamResult) hole(source []Sample, from, to int64) {
+// hole looks at a gap, and at what the source has in it that is no scrape of its borders (0.7 of an interval: what fills gaps keeps
+// 0.65 away from them, by an interval that may differ a little). border is the sample that ends it; none at the end.
+func (r *SeamResult) hole(source []Sample, from, to, border int64) {
 	if from != math.MinInt64 && to-from <= 2*r.Interval {
 		return
 	}
@@ -159,7 +168,8 @@ func (r *SeamResult) hole(source []Sample, from, to int64) {
 		if s.Time >= to {
 			break
 		}
-		if s.Time > from && !s.Stale() {
+		near := from != math.MinInt64 && (s.Time-from)*10 <= r.Interval*7 || border != math.MaxInt64 && from != math.MinInt64 && (border-s.Time)*10 <= r.Interval*7
+		if s.Time > from && !s.Stale() && !near {
 			n++
 		}
 	}
@@ -217,7 +227,7 @@ func (r *run) seam(ctx context.Context) error {
 	}
 	return r.check(ctx, "seam", func(c *Check) error {
 		span, heads := r.o.SeamSpan.Milliseconds(), min(r.report.Source.HeadMax, r.report.Target.HeadMax)
-		w := window{r.o.Seam - span, min(r.o.Seam+span, heads)}
+		w := window{r.o.Seam - span, min(cmp.Or(r.o.SeamEnd, r.o.Seam+span), heads)}
 		if w.to <= r.o.Seam {
 			c.find(Finding{Kind: Unreachable, What: "the time behind the seam", Text: fmt.Sprintf("one of the servers holds nothing behind %s yet", stamp(heads))})
 			c.conclude(1, "seams")
@@ -227,9 +237,28 @@ func (r *run) seam(ctx context.Context) error {
 		metrics := r.eachMetric(ctx, c, []window{w}, func(w window, metric string) error { return r.seamOf(ctx, c, s, metric, w) })
 		c.number("metrics", float64(metrics), "")
 		s.numbers(c)
+		r.filled(c)
 		c.conclude(s.series, "series around the seam")
 		return ctx.Err()
 	})
+}
+
+// toldGaps is how many filled gaps a report lists.
+const toldGaps = 20
+
+// filled tells the gaps of the target that were filled. That none is left is what the seam was judged for.
+func (r *run) filled(c *Check) {
+	if r.o.SeamEnd == 0 {
+		return
+	}
+	c.number("gaps of the target that were filled", float64(len(r.o.Filled)), "")
+	for i, g := range r.o.Filled {
+		if i == toldGaps {
+			c.Notes = append(c.Notes, fmt.Sprintf("%d more gaps were filled", len(r.o.Filled)-i))
+			break
+		}
+		c.Notes = append(c.Notes, fmt.Sprintf("the target scraped nothing of some or all series from %s to %s: filled with %d samples of the source", stamp(g.From), stamp(g.To), g.Samples))
+	}
 }
 
 type seamTally struct {

@@ -47,6 +47,10 @@ func TestJudgeSeam(t *testing.T) {
 		"a stale marker before the seam is lost":      {at(10, 20, -30, 40, 50), at(10, 20, 40, 46, 56, 66, 76), []Kind{LostStaleMarker}, 4},
 		"one that the target made up":                 {source, at(10, 20, 30, 33, 40, 46, 56, 66, 76), []Kind{ExtraSample}, 4},
 		"too few for an interval":                     {at(10, 20), at(10, 20), nil, 0},
+		"an outage that was filled":                   {source, at(10, 20, 30, 40, 46, 60, 76), nil, 2},
+		"an outage that was filled but for one":       {at(10, 20, 30, 40, 50, 60, 70, 80, 90), at(10, 20, 30, 40, 46, 60, 86), []Kind{Hole}, 2},
+		"only scrapes of its borders in a gap":        {source, at(10, 20, 30, 40, 45, 55, 76), nil, 3},
+		"a stale marker does not end a hole":          {source, at(10, 20, 30, 40, 41, -51, -61, 76), []Kind{Hole}, 4},
 		"not there at all":                            {source, nil, []Kind{Hole}, 0},
 	}
 	for name, test := range tests {

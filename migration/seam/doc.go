@@ -9,6 +9,10 @@
 // ends at S' and goes in at once; piece B holds, per series, what the target lacks, and goes in when the target has
 // cut its own head behind it.
 //
+// What if the target is down later? Then what it missed is brought in a further round: a range from before the end of the
+// last one to a moment when both scrape the same again, with pieces of its own. Rounds are not undone by later ones, and each
+// finds what the earlier ones brought as samples that the target has.
+//
 // How is "exactly once" kept while both servers compact? By the blocks that a block was made of (compaction.sources): the
 // source's and the target's lists of them are compared, never names. What is in two blocks is taken from one.
 //

@@ -12,14 +12,12 @@ import (
 func MakePlan(w World) *Plan {
 	p := &planner{World: w, plan: &Plan{}}
 	upTo := func(m *block.Meta) bool { return w.Seam == 0 || m.MinTime < w.Seam }
-	before := p.layer(p.had(upTo, Whole, Before, Late), upTo, p.before)
-	after := p.behind()
-	if len(w.Behind) == 0 && w.Seam > 0 && w.End > 0 {
-		around := func(m *block.Meta) bool { return m.MaxTime > w.Seam && m.MinTime < w.End }
-		after = p.layer(p.apart(p.hadOnly(After), around), around, p.after)
-	}
+	before := p.layer(p.had(upTo, w.Seam, Whole, Before, Late), upTo, p.before)
 	slices.SortStableFunc(before, order)
-	slices.SortStableFunc(after, order)
+	var after []Part
+	for n := range w.Rounds {
+		after = append(after, p.round(n)...)
+	}
 	late := slices.IndexFunc(before, func(x Part) bool { return x.Side == Late })
 	if late < 0 {
 		late = len(before)
@@ -31,10 +29,19 @@ func MakePlan(w World) *Plan {
 	return p.plan
 }
 
-// behind are the parts behind S' that were cut together and are not on the target.
-func (p *planner) behind() (parts []Part) {
-	had := p.hadOnly(After)
-	for _, x := range p.Behind {
+// round are the parts of a round that the target does not have. They are frozen when the first of them is cut.
+func (p *planner) round(n int) (parts []Part) {
+	r := p.Rounds[n]
+	had := p.hadOnly(n, After)
+	if len(r.Parts) == 0 {
+		around := func(m *block.Meta) bool { return m.MaxTime > r.From && m.MinTime < r.End }
+		parts = p.layer(p.apart(had, around, r.End), around, func(e *block.Entry, fresh []ulid.ULID, _ bool) Part {
+			return Part{Source: e.Name, Side: After, Round: n, From: max(e.Meta.MinTime, r.From), To: min(e.Meta.MaxTime, r.End), Bytes: e.Bytes, Made: fresh}
+		})
+		slices.SortStableFunc(parts, order)
+		return parts
+	}
+	for _, x := range r.Parts {
 		if slices.ContainsFunc(x.Made, func(id ulid.ULID) bool { return !had[id] }) {
 			parts = append(parts, x)
 		}
@@ -67,16 +74,16 @@ func made(m *block.Meta) []ulid.ULID {
 }
 
 // had is what the target has before S': by its own list, and by the pieces in it.
-func (p *planner) had(concerns func(*block.Meta) bool, sides ...Side) map[ulid.ULID]bool {
-	had := p.apart(p.hadOnly(sides...), concerns)
+func (p *planner) had(concerns func(*block.Meta) bool, until int64, sides ...Side) map[ulid.ULID]bool {
+	had := p.apart(p.hadOnly(0, sides...), concerns, until)
 	for id := range p.there() {
 		had[id] = true
 	}
 	return had
 }
 
-// apart adds what nobody wants of a layer: what is given up, and blocks that lie wholly outside.
-func (p *planner) apart(had map[ulid.ULID]bool, concerns func(*block.Meta) bool) map[ulid.ULID]bool {
+// apart adds what nobody wants of a layer that ends at a time: what is given up, and blocks that lie wholly outside.
+func (p *planner) apart(had map[ulid.ULID]bool, concerns func(*block.Meta) bool, until int64) map[ulid.ULID]bool {
 	for _, e := range p.Source {
 		if e.Meta != nil && (slices.Contains(p.Lost, e.Name) || !concerns(e.Meta)) {
 			for _, id := range made(e.Meta) {
@@ -84,8 +91,10 @@ func (p *planner) apart(had map[ulid.ULID]bool, concerns func(*block.Meta) bool)
 			}
 		}
 	}
-	for _, id := range p.Beyond {
-		had[id] = true
+	for _, x := range p.Beyond {
+		if until > 0 && x.From >= until {
+			had[x.ID] = true
+		}
 	}
 	return had
 }
@@ -105,12 +114,12 @@ func (p *planner) there() map[ulid.ULID]bool {
 	return there
 }
 
-// hadOnly is what parts of some sides brought. A piece counts while the target has it, or a block made of it.
-func (p *planner) hadOnly(sides ...Side) map[ulid.ULID]bool {
+// hadOnly is what parts of some sides and of a round brought. A piece counts while the target has it, or a block made of it.
+func (p *planner) hadOnly(round int, sides ...Side) map[ulid.ULID]bool {
 	had, there := map[ulid.ULID]bool{}, p.there()
 	for _, d := range p.Done {
 		id, err := ulid.ParseStrict(d.Block)
-		if !slices.Contains(sides, d.Side) || d.Block != "" && (err != nil || !there[id]) {
+		if !slices.Contains(sides, d.Side) || d.Round != round || d.Block != "" && (err != nil || !there[id]) {
 			continue
 		}
 		for _, id := range d.Made {
@@ -238,10 +247,6 @@ func (p *planner) before(e *block.Entry, fresh []ulid.ULID, partial bool) Part {
 		x.Side = Late
 	}
 	return x
-}
-
-func (p *planner) after(e *block.Entry, fresh []ulid.ULID, _ bool) Part {
-	return Part{Source: e.Name, Side: After, From: max(e.Meta.MinTime, p.Seam), To: min(e.Meta.MaxTime, p.End), Bytes: e.Bytes, Made: fresh}
 }
 
 // stage lists what has to be on the target's disk: a block that is needed for two parts once.

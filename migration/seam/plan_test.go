@@ -46,9 +46,11 @@ func TestMakePlan(t *testing.T) {
 	all := []block.Entry{old, mid, over}
 	seam, end := 21*hour, 21*hour+10*60_000
 	head := func(from, to int64) *Head { return &Head{Min: from * hour, Max: to * hour, Range: 2 * hour} }
-	whole := Done{Part{Source: old.Name, Side: Whole, Made: []ulid.ULID{id(1)}}, old.Name}
-	a := Done{Part{Source: over.Name, Side: Before, From: 20 * hour, To: seam, Made: []ulid.ULID{id(3)}}, id(30).String()}
-	b := Done{Part{Source: over.Name, Side: After, From: seam, To: end, Made: []ulid.ULID{id(3)}}, ""}
+	whole := Done{Part: Part{Source: old.Name, Side: Whole, Made: []ulid.ULID{id(1)}}, Block: old.Name}
+	a := Done{Part: Part{Source: over.Name, Side: Before, From: 20 * hour, To: seam, Made: []ulid.ULID{id(3)}}, Block: id(30).String()}
+	b := Done{Part: Part{Source: over.Name, Side: After, From: seam, To: end, Made: []ulid.ULID{id(3)}}}
+	first, cut := []Round{{From: seam, End: end}}, []Round{{From: seam, End: end, Parts: []Part{b.Part}}}
+	again := append(slices.Clone(cut), Round{From: end - 600_000, End: 23 * hour})
 	damaged := mid
 	damaged.Verdict = block.Damaged
 	tests := map[string]struct {
@@ -62,65 +64,78 @@ func TestMakePlan(t *testing.T) {
 		"everything is staged before the target has a sample": {
 			World{Source: all, SourceHead: head(22, 24), TargetHead: &Head{Empty: true}}, "3 whole, 2 whole, 1 whole", names(3, 2, 1), false, []WaitKind{WaitTargetSample}, nil},
 		"the block over the seam is in the source's head": {
-			World{Source: all[:2], Held: names(1, 2), Seam: seam, End: end, SourceHead: head(20, 22), TargetHead: head(21, 22)}, "2 whole, 1 whole", nil, false,
+			World{Source: all[:2], Held: names(1, 2), Seam: seam, Rounds: first, SourceHead: head(20, 22), TargetHead: head(21, 22)}, "2 whole, 1 whole", nil, false,
 			[]WaitKind{WaitSourceCut, WaitTargetCut}, func(t *testing.T, p *Plan) {
 				if w := p.Waits[0]; w.From != 20*hour || w.To != 22*hour || w.At != 23*hour {
 					t.Errorf("%+v", w)
 				}
 			}},
 		"piece A goes in first": {
-			World{Source: all, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 2 whole, 1 whole, 3 after", nil, true, []WaitKind{WaitTargetCut}, nil},
+			World{Source: all, Held: names(1, 2, 3), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 2 whole, 1 whole, 3 after", nil, true, []WaitKind{WaitTargetCut}, nil},
 		"the target's head may still go lower": {
-			World{Source: all, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: &Head{Min: seam, Max: seam + hour - 1, Range: 2 * hour}},
+			World{Source: all, Held: names(1, 2, 3), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: &Head{Min: seam, Max: seam + hour - 1, Range: 2 * hour}},
 			"3 before, 2 whole, 1 whole, 3 after", nil, false, []WaitKind{WaitSettled, WaitTargetCut}, nil},
 		"the target's head went below the seam": {
-			World{Source: all, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: head(20, 23)}, "3 before, 2 whole, 1 whole, 3 after", nil, false, []WaitKind{WaitTargetCut}, nil},
+			World{Source: all, Held: names(1, 2, 3), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: head(20, 23)}, "3 before, 2 whole, 1 whole, 3 after", nil, false, []WaitKind{WaitTargetCut}, nil},
 		"piece B waits for the target's own cut": {
-			World{Source: all, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: head(21, 23), Done: []Done{a, whole}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
+			World{Source: all, Held: names(1, 2, 3), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: head(21, 23), Done: []Done{a, whole}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
 			"3 after", nil, false, []WaitKind{WaitTargetCut}, nil},
 		"piece B goes in": {
-			World{Source: all, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a}, Target: []block.Entry{entry(40, 0, 22, 1, 2, 30, 41)}},
+			World{Source: all, Held: names(1, 2, 3), Seam: seam, Rounds: first, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a}, Target: []block.Entry{entry(40, 0, 22, 1, 2, 30, 41)}},
 			"3 after", nil, true, nil, nil},
 		"nothing is left": {
-			World{Source: all, Seam: seam, End: end, SourceHead: head(22, 25), TargetHead: head(22, 25), Behind: []Part{b.Part}, Done: []Done{a, b}, Target: []block.Entry{old, mid, entry(30, 20, 21)}}, "", nil, false, nil, nil},
+			World{Source: all, Seam: seam, Rounds: cut, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a, b}, Target: []block.Entry{old, mid, entry(30, 20, 21)}}, "", nil, false, nil, nil},
 		"a piece that the target lost is cut again": {
-			World{Source: all, Behind: []Part{b.Part}, Held: names(3), Seam: seam, End: end, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a, b}, Target: []block.Entry{old, mid}}, "3 before", nil, true, nil, nil},
+			World{Source: all, Held: names(3), Seam: seam, Rounds: cut, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a, b}, Target: []block.Entry{old, mid}}, "3 before", nil, true, nil, nil},
 		"the end lies in the next block of the source": {
-			World{Source: all, Held: names(1, 2, 3), Seam: seam, End: 22*hour + 1, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
+			World{Source: all, Held: names(1, 2, 3), Seam: seam, Rounds: []Round{{From: seam, End: 22*hour + 1}}, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
 			"3 after", nil, false, []WaitKind{WaitSourceCut, WaitTargetCut}, nil},
 		"and is staged when it is there": {
-			World{Source: append(all[:3:3], next), Held: names(1, 2, 3), Seam: seam, End: 22*hour + 1, SourceHead: head(24, 26), TargetHead: head(24, 26), Done: []Done{a}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
+			World{Source: append(all[:3:3], next), Held: names(1, 2, 3), Seam: seam, Rounds: []Round{{From: seam, End: 22*hour + 1}}, SourceHead: head(24, 26), TargetHead: head(24, 26), Done: []Done{a}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
 			"4 after, 3 after", names(4), false, nil, nil},
 		"the source compacted what is staged": {
-			World{Source: append(all[:3:3], entry(5, 0, 20, 1, 2)), Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 2 whole, 1 whole, 3 after", nil, true, []WaitKind{WaitTargetCut}, nil},
+			World{Source: append(all[:3:3], entry(5, 0, 20, 1, 2)), Held: names(1, 2, 3), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 2 whole, 1 whole, 3 after", nil, true, []WaitKind{WaitTargetCut}, nil},
 		"the source compacted staged blocks with one that nobody saw": {
-			World{Source: []block.Entry{old, mid, entry(5, 0, 22, 1, 2, 9)}, Held: names(1, 2), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "5 before, 5 after", names(5), false,
+			World{Source: []block.Entry{old, mid, entry(5, 0, 22, 1, 2, 9)}, Held: names(1, 2), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "5 before, 5 after", names(5), false,
 			[]WaitKind{WaitTargetCut}, func(t *testing.T, p *Plan) {
 				if diff := cmp.Diff(names(1, 2), p.Replaced); diff != "" {
 					t.Error(diff)
 				}
 			}},
 		"late samples came into a block that is installed": {
-			World{Source: []block.Entry{old, mid, over, entry(6, 0, 18, 1, 7)}, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(22, 25), TargetHead: head(22, 25), Behind: []Part{b.Part}, Done: []Done{a, b},
+			World{Source: []block.Entry{old, mid, over, entry(6, 0, 18, 1, 7)}, Held: names(1, 2, 3), Seam: seam, Rounds: cut, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a, b},
 				Target: []block.Entry{old, mid, entry(30, 20, 21)}}, "6 late", names(6), false, nil, nil},
 		"no part is added behind the seam when those are cut": {
-			World{Source: append(all[:3:3], entry(5, 20, 24, 3, 9)), Behind: []Part{b.Part}, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(24, 26), TargetHead: head(22, 25), Done: []Done{a, b},
+			World{Source: append(all[:3:3], entry(5, 20, 24, 3, 9)), Held: names(1, 2, 3), Seam: seam, Rounds: cut, SourceHead: head(24, 26), TargetHead: head(22, 25), Done: []Done{a, b},
 				Target: []block.Entry{old, mid, entry(30, 20, 21), entry(50, 20, 21, 9)}}, "", nil, false, nil, nil},
 		"the source compacted the block over the seam with one that lies behind": {
-			World{Source: append(all[:3:3], entry(5, 0, 26, 1, 2, 3, 8)), Beyond: []ulid.ULID{id(8)}, Held: names(1, 2, 3), Seam: seam, End: end, SourceHead: head(26, 28), TargetHead: head(22, 25)}, "3 before, 2 whole, 1 whole, 3 after", nil, true, nil, nil},
+			World{Source: append(all[:3:3], entry(5, 0, 26, 1, 2, 3, 8)), Beyond: []Later{{id(8), 24 * hour}}, Held: names(1, 2, 3), Seam: seam, Rounds: first, SourceHead: head(26, 28), TargetHead: head(22, 25)}, "3 before, 2 whole, 1 whole, 3 after", nil, true, nil, nil},
 		"late samples may come": {
-			World{Source: all, Seam: seam, End: end, OutOfOrder: hour, SourceHead: head(22, 25), TargetHead: head(22, 25), Behind: []Part{b.Part}, Done: []Done{a, b}, Target: []block.Entry{old, mid, entry(30, 20, 21)}}, "", nil, false, []WaitKind{WaitLate}, nil},
+			World{Source: all, Seam: seam, Rounds: cut, OutOfOrder: hour, SourceHead: head(22, 25), TargetHead: head(22, 25), Done: []Done{a, b}, Target: []block.Entry{old, mid, entry(30, 20, 21)}}, "", nil, false, []WaitKind{WaitLate}, nil},
+		"a further round takes the block over its beginning again": {
+			World{Source: append(all[:3:3], next), Held: names(3, 4), Seam: seam, Rounds: again, SourceHead: head(24, 26), TargetHead: head(24, 26), Done: []Done{a, b}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
+			"4 after, 3 after", nil, true, nil, func(t *testing.T, p *Plan) {
+				if x := p.Parts[1]; x.Round != 1 || x.From != end-600_000 || x.To != 22*hour {
+					t.Errorf("%+v", x)
+				}
+			}},
+		"a further round waits for both heads": {
+			World{Source: all, Held: names(3), Seam: seam, Rounds: again, SourceHead: head(22, 24), TargetHead: head(22, 24), Done: []Done{a, b}, Target: []block.Entry{old, mid, entry(30, 20, 21)}},
+			"3 after", nil, false, []WaitKind{WaitSourceCut, WaitTargetCut}, nil},
+		"a further round takes what the source compacted meanwhile, and nothing of it before the seam": {
+			World{Source: []block.Entry{old, mid, over, entry(5, 18, 24, 2, 3, 4)}, Beyond: []Later{{id(4), 22 * hour}}, Seam: seam, Rounds: again, SourceHead: head(24, 26), TargetHead: head(24, 26), Done: []Done{a, b},
+				Target: []block.Entry{old, mid, entry(30, 20, 21)}}, "5 after", names(5), false, nil, nil},
 		"a damaged block stops": {
-			World{Source: []block.Entry{old, damaged, over}, Held: names(1, 3), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 2 whole, 1 whole, 3 after", names(2), false, []WaitKind{WaitTargetCut},
+			World{Source: []block.Entry{old, damaged, over}, Held: names(1, 3), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 2 whole, 1 whole, 3 after", names(2), false, []WaitKind{WaitTargetCut},
 			func(t *testing.T, p *Plan) {
 				if diff := cmp.Diff(names(2), p.Damaged); diff != "" {
 					t.Error(diff)
 				}
 			}},
 		"a damaged block that is given up leaves a hole": {
-			World{Source: []block.Entry{old, damaged, over}, Lost: names(2), Held: names(1, 3), Seam: seam, End: end, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 1 whole, 3 after", nil, true, []WaitKind{WaitTargetCut}, nil},
+			World{Source: []block.Entry{old, damaged, over}, Lost: names(2), Held: names(1, 3), Seam: seam, Rounds: first, SourceHead: head(22, 23), TargetHead: head(21, 23)}, "3 before, 1 whole, 3 after", nil, true, []WaitKind{WaitTargetCut}, nil},
 		"no server writes the source": {
-			World{Source: all, Held: names(1, 2, 3), Seam: 23 * hour, End: 24 * hour, TargetHead: &Head{Min: 23 * hour, Max: 26 * hour, Range: 2 * hour}}, "3 whole, 2 whole, 1 whole", nil, true, nil, nil},
+			World{Source: all, Held: names(1, 2, 3), Seam: 23 * hour, Rounds: []Round{{From: 23 * hour, End: 24 * hour}}, TargetHead: &Head{Min: 23 * hour, Max: 26 * hour, Range: 2 * hour}}, "3 whole, 2 whole, 1 whole", nil, true, nil, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

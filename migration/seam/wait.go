@@ -15,17 +15,18 @@ func (p *planner) wait(before, after []Part) {
 		return
 	}
 	p.plan.Ready = p.ready(after)
+	end := p.End()
 	if at := p.settledAt(); len(before) > 0 && at > 0 {
 		p.add(Wait{Kind: WaitSettled, Range: Range{From: p.Seam}, At: at})
 	}
 	p.sourceBehind(p.Seam)
-	if p.End == 0 {
+	if end == 0 {
 		p.add(Wait{Kind: WaitEnd})
 		return
 	}
-	behind := !p.inBlocks(p.Seam) || p.sourceBehind(p.End)
-	if h := p.TargetHead; (behind || len(after) > 0) && (h == nil || h.Min < p.End) {
-		p.add(p.cut(WaitTargetCut, h, p.End))
+	behind := !p.inBlocks(p.Seam) || p.sourceBehind(end)
+	if h := p.TargetHead; (behind || len(after) > 0) && (h == nil || h.Min < end) {
+		p.add(p.cut(WaitTargetCut, h, end))
 	}
 	p.late()
 }
@@ -42,7 +43,8 @@ func (p *planner) ready(after []Part) bool {
 	if first.Side != After {
 		return held(first) && p.inBlocks(p.Seam) && p.settledAt() == 0 && first.To <= p.TargetHead.Min
 	}
-	return p.inBlocks(p.End) && !slices.ContainsFunc(after, func(x Part) bool { return !held(x) || x.To > p.TargetHead.Min }) && p.End <= p.TargetHead.Min
+	end := p.Rounds[first.Round].End
+	return p.inBlocks(end) && end <= p.TargetHead.Min && !slices.ContainsFunc(after, func(x Part) bool { return x.Round == first.Round && !held(x) })
 }
 
 // settledAt is when the target's head takes no sample before S' any more, 0 if that is so already: it takes what is at

@@ -16,7 +16,8 @@ const (
 	Whole Side = "whole"
 	// Before is piece A: all samples before S' of a block that goes on behind it.
 	Before Side = "before"
-	// After is piece B: per series, the samples from S' on that lie before the target's first own one.
+	// After is piece B, one for each round: per series, the samples behind S' that the target lacks, which are those before its
+	// first own one and those in its gaps.
 	After Side = "after"
 	// Late is what the target lacks before S' of a block that was made of ones it has, and of others: out-of-order samples
 	// that came late, or a block that was compacted with older ones before it was seen.
@@ -27,6 +28,7 @@ const (
 type Part struct {
 	Source string `json:"source"` // name of the block on the source
 	Side   Side   `json:"side"`
+	Round  int    `json:"round,omitempty"` // of a part behind S': its place in World.Rounds
 	From   int64  `json:"from"`
 	To     int64  `json:"to"`
 	Bytes  int64  `json:"bytes"` // of the source's block
@@ -39,6 +41,25 @@ type Done struct {
 	Part
 	// Block is the installed block's name; empty: the target lacked nothing of the part.
 	Block string `json:"block,omitempty"`
+	// Filled are the gaps of the target in which the piece has samples.
+	Filled []block.Gap `json:"filled,omitempty"`
+}
+
+// Round is a range behind S' in which the source's samples fill what the target lacks. The first begins at S'. Each other one begins
+// before the end of the one before, so that a gap over that end has both its borders in one of them.
+type Round struct {
+	From int64 `json:"from"`
+	End  int64 `json:"end"`
+	// Parts are those of the round as they were when the first of them was cut; empty before. What the source compacts later
+	// brings no others.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Later is a block that lay behind S' when it was seen: a block that was made of it needs not be taken for the sake of what
+// is before it.
+type Later struct {
+	ID   ulid.ULID `json:"id"`
+	From int64     `json:"from"`
 }
 
 // Head is a server's head. Range is the length of its blocks (--storage.tsdb.min-block-duration), 0 if that is not known.
@@ -59,13 +80,12 @@ type World struct {
 	Target []block.Entry
 	// Done are the parts that were cut and installed, or found empty.
 	Done []Done
-	// Behind are the parts behind S' as they were when the first of them was cut; empty before. What the source compacts
-	// later brings no others.
-	Behind []Part
-	// Beyond are blocks behind End that were seen: a block that was made of them needs not be taken for their sake.
-	Beyond []ulid.ULID
-	// Seam is S', End is where piece B ends. 0: not known yet.
-	Seam, End int64
+	// Rounds are those behind S', in their order; none while nobody knows where the first ends.
+	Rounds []Round
+	// Beyond are blocks behind S' that were seen.
+	Beyond []Later
+	// Seam is S'. 0: not known yet.
+	Seam int64
 	// SourceHead is nil where no server writes the source.
 	SourceHead *Head
 	TargetHead *Head
@@ -79,6 +99,14 @@ type World struct {
 type Range struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
+}
+
+// String is both ends, or the end alone where nobody knows the beginning.
+func (r Range) String() string {
+	if r.From == 0 {
+		return "until " + instant(r.To)
+	}
+	return "from " + instant(r.From) + " to " + instant(r.To)
 }
 
 // WaitKind names what is waited for.
@@ -107,9 +135,9 @@ type Plan struct {
 	// Stage are the blocks of the source that have to be on the target's disk, newest first.
 	Stage []string `json:"stage,omitempty"`
 	// Parts are all that are missing on the target, in the order of their installation: newest first up to S', then those
-	// behind it, then late ones.
+	// behind it, round by round, then late ones.
 	Parts []Part `json:"parts,omitempty"`
-	// Ready says that the first part may be cut and installed now. Parts behind S' are all cut before one of them is
+	// Ready says that the first part may be cut and installed now. Parts of one round are all cut before one of them is
 	// installed: what is installed would count as the target's own.
 	Ready bool `json:"ready"`
 	// Waits are in the order in which they end.
@@ -128,3 +156,11 @@ func (p *Plan) Complete() bool {
 }
 
 func instant(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05Z") }
+
+// End is where the last round ends, 0 before the first one.
+func (w *World) End() int64 {
+	if len(w.Rounds) == 0 {
+		return 0
+	}
+	return w.Rounds[len(w.Rounds)-1].End
+}

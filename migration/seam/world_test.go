@@ -26,19 +26,22 @@ type sim struct {
 	headMin        int64
 	length         int64 // of the source's blocks
 	targetLength   int64
-	targetMin      int64 // of its head
-	ownFirst       int64 // of the target
+	targetMin      int64          // of its head
+	own            map[int64]bool // ticks of the target's own samples
+	ownFirst       int64
+	downUntil      int64
 	known          map[string]piece
 	held           []string
 	done           []Done
-	behind         []Part
-	seam, end      int64
+	rounds         []Round
+	more           int // rounds that are to come yet
+	seam           int64
 	window         int64 // out of order
 	lateFrom       []int64
 }
 
 func newWorld(r *rand.Rand) *sim {
-	s := &sim{r: r, known: map[string]piece{}, length: 16 + r.Int64N(20), targetLength: 16 + r.Int64N(20)}
+	s := &sim{r: r, known: map[string]piece{}, own: map[int64]bool{}, more: r.IntN(3), length: 16 + r.Int64N(20), targetLength: 16 + r.Int64N(20)}
 	s.now = s.length * (20 + r.Int64N(5))
 	s.headMin = s.now - r.Int64N(s.length) - 1
 	for at := s.headMin; at < s.now; at++ {
@@ -86,6 +89,12 @@ func (s *sim) of(from, to int64, samples []int64, parents []piece) piece {
 // tick is one unit of time on both servers.
 func (s *sim) tick() {
 	s.sourceHead = append(s.sourceHead, s.now)
+	if s.targetMin > 0 && s.now >= s.ownFirst && s.now >= s.downUntil {
+		s.own[s.now] = true
+		if s.r.IntN(s.int(s.length)) == 0 { // it is killed, or its node is
+			s.downUntil = s.now + 1 + s.r.Int64N(s.length)
+		}
+	}
 	s.now++
 	if s.now-s.headMin > s.length*3/2 {
 		to := ceil(s.headMin+1, s.length)
@@ -161,7 +170,7 @@ func (s *sim) compact(list []piece) []piece {
 
 // observe is what the mover sees.
 func (s *sim) observe() World {
-	w := World{Held: s.held, Done: s.done, Behind: s.behind, Seam: s.seam, End: s.end, OutOfOrder: s.window}
+	w := World{Held: s.held, Done: s.done, Rounds: s.rounds, Seam: s.seam, OutOfOrder: s.window}
 	w.SourceHead = &Head{Min: s.headMin, Max: s.now - 1, Range: s.length}
 	for _, p := range s.source {
 		s.known[p.entry.Name] = p // and pinned
@@ -180,7 +189,7 @@ func (s *sim) observe() World {
 func (s *sim) move(t *testing.T, name string) {
 	t.Helper()
 	start := s.now + s.r.Int64N(3*s.length)
-	for limit := s.now + 40*(s.length+s.targetLength); ; {
+	for limit := s.now + 100*(s.length+s.targetLength); ; {
 		for range 1 + s.r.Int64N(6) {
 			s.tick()
 		}
@@ -189,10 +198,14 @@ func (s *sim) move(t *testing.T, name string) {
 			s.targetMin, s.ownFirst = s.now-1, s.now-1+s.r.Int64N(4)
 		case s.targetMin > 0 && s.seam == 0:
 			s.seam = s.targetMin
-		case s.seam > 0 && s.end == 0 && s.r.IntN(5) == 0:
-			s.end = s.now + s.r.Int64N(2*s.length)
+		case s.seam > 0 && s.rounds == nil && s.r.IntN(5) == 0:
+			s.rounds = []Round{{From: s.seam, End: s.now + s.r.Int64N(2*s.length)}}
 		}
 		p := MakePlan(s.observe())
+		if s.rounds != nil && s.more > 0 && (p.Complete() || s.r.IntN(8) == 0) {
+			s.open()
+			continue
+		}
 		if p.Complete() {
 			break
 		}
@@ -213,14 +226,34 @@ func (s *sim) move(t *testing.T, name string) {
 	s.count(t, name)
 }
 
-// act installs the first part, or all behind the seam.
+// open begins a round, or moves the end of one of which nothing is cut.
+func (s *sim) open() {
+	last := &s.rounds[len(s.rounds)-1]
+	end := s.now + s.r.Int64N(2*s.length)
+	if end <= last.End {
+		return
+	}
+	s.more--
+	if len(last.Parts) == 0 {
+		last.End = end
+		return
+	}
+	s.rounds = append(s.rounds, Round{From: max(s.seam, last.End-s.r.Int64N(4)), End: end})
+}
+
+// act installs the first part, or all of a round.
 func (s *sim) act(t *testing.T, name string, p *Plan) {
 	t.Helper()
-	for i, x := range p.Parts {
-		if x.Side == After && p.Parts[0].Side == After && i == len(s.behind) {
-			s.behind = append(s.behind, x)
+	round := p.Parts[0].Round
+	if p.Parts[0].Side == After && len(s.rounds[round].Parts) == 0 {
+		for _, x := range p.Parts {
+			if x.Side == After && x.Round == round {
+				s.rounds[round].Parts = append(s.rounds[round].Parts, x)
+			}
 		}
-		if i > 0 && (x.Side != After || p.Parts[0].Side != After) {
+	}
+	for i, x := range p.Parts {
+		if i > 0 && (x.Side != After || p.Parts[0].Side != After || x.Round != round) {
 			return
 		}
 		if x.To > s.targetMin {
@@ -253,7 +286,7 @@ func (s *sim) takes(x Part, stamp int64) bool {
 	case Before:
 		return at < s.seam
 	case After:
-		return at >= x.From && at < x.To && at < s.ownFirst
+		return at >= x.From && at < x.To && !s.own[at] && !slices.ContainsFunc(s.target, func(p piece) bool { return slices.Contains(p.samples, stamp) })
 	case Late:
 		return at < s.seam && !slices.ContainsFunc(s.target, func(p piece) bool { return slices.Contains(p.samples, stamp) })
 	}
@@ -281,9 +314,10 @@ func (s *sim) install(t *testing.T, name string, p piece) {
 func (s *sim) count(t *testing.T, name string) {
 	t.Helper()
 	want, got := map[int64]int{}, map[int64]int{}
+	end := s.rounds[len(s.rounds)-1].End
 	for _, p := range s.known {
 		for _, stamp := range p.samples {
-			if at := timeOf(stamp); at < s.seam || at < s.end && at < s.ownFirst {
+			if at := timeOf(stamp); at < s.seam || at < end && !s.own[at] {
 				want[stamp] = 1
 			}
 		}
@@ -295,7 +329,7 @@ func (s *sim) count(t *testing.T, name string) {
 	}
 	for _, stamp := range sortedKeys(want) {
 		if got[stamp] != 1 {
-			t.Fatalf("%s: sample %d (seam %d, end %d, first own %d) is there %d times", name, stamp, s.seam, s.end, s.ownFirst, got[stamp])
+			t.Fatalf("%s: sample %d (seam %d, rounds %+v, first own %d) is there %d times", name, stamp, s.seam, s.rounds, s.ownFirst, got[stamp])
 		}
 	}
 	if len(got) != len(want) {

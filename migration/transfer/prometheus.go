@@ -21,6 +21,8 @@ type TargetServer interface {
 
 // Observation is what a server says of itself. Counters count from its start.
 type Observation struct {
+	// Started is when its process began, in Unix milliseconds.
+	Started           int64
 	Head              Head
 	Retention         Retention
 	BlocksLoaded      int64
@@ -61,6 +63,9 @@ func (p *Prometheus) Observe(ctx context.Context) (*Observation, error) {
 		return nil, err
 	}
 	o := observation(m)
+	if !info.StartTime.IsZero() {
+		o.Started = info.StartTime.UnixMilli()
+	}
 	if o.Retention.Milliseconds, err = info.retention(); err != nil {
 		return nil, fmt.Errorf("reading the retention of %s: %w", p.client.URL(), err)
 	}
@@ -108,7 +113,8 @@ func observation(m map[string]float64) *Observation {
 
 // runtimeInfo is the data of /api/v1/status/runtimeinfo.
 type runtimeInfo struct {
-	StorageRetention *string `json:"storageRetention"`
+	StartTime        time.Time `json:"startTime"`
+	StorageRetention *string   `json:"storageRetention"`
 }
 
 // retention is the time in milliseconds from "15d", "15d or 10GiB", "10GiB", "15d or 80%"; the bytes come from the metrics, where
