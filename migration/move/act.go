@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/proof"
 	"github.com/slipway-dev/slipway/migration/seam"
@@ -211,7 +212,31 @@ func (m *mover) install(ctx context.Context, w *World, x *seam.Part) error {
 	m.o.crash("before install")
 	err := m.installer.Install(ctx, s)
 	m.o.crash("after install")
+	if spoiled := (*transfer.SpoiledError)(nil); errors.As(err, &spoiled) {
+		return m.spoiled(w, x, spoiled)
+	}
 	return m.again(ctx, err)
+}
+
+// strikes is how often the target's disk may spoil a block before the run stops.
+const strikes = 3
+
+// spoiled is for a staged block that the target's disk does not give back as it was: it is fetched or cut again. A piece behind S' is cut from
+// what the target has, and that is more than it was once another one of its round is in.
+func (m *mover) spoiled(w *World, x *seam.Part, err *transfer.SpoiledError) error {
+	if m.spoils[err.Block]++; m.spoils[err.Block] >= strikes || x.Side == seam.After && w.roundIsIn(x.Round) {
+		return &transfer.DamageError{Side: transfer.TargetDisk, Block: err.Block, File: err.Files[0], Offset: -1, Times: m.spoils[err.Block]}
+	}
+	m.state.note("block %s was spoiled on the target's disk after it was verified there (%s), and is brought again: look at that disk", err.Block, strings.Join(err.Files, ", "))
+	return m.save("spoiled")
+}
+
+// roundIsIn says that a piece of a round behind S' is installed, as it is or in what the target made of it.
+func (w *World) roundIsIn(round int) bool {
+	return slices.ContainsFunc(w.State.Cuts, func(d seam.Done) bool {
+		made := func(id ulid.ULID) bool { return id.String() == d.Block }
+		return d.Side == seam.After && d.Round == round && slices.ContainsFunc(w.Target, func(e block.Entry) bool { return e.Meta != nil && slices.ContainsFunc(e.Meta.Compaction.Sources, made) })
+	})
 }
 
 // again decides again where an installation did not come about for a reason that passes: the head moved since, or the server was
@@ -225,11 +250,27 @@ func (m *mover) again(ctx context.Context, err error) error {
 	return err
 }
 
-// verify proves, and keeps the outcome.
+// looks is how often both servers are compared again because the target's blocks were others when it was asked.
+const looks = 5
+
+// verify reads what was brought, proves, and keeps the outcome.
 func (m *mover) verify(ctx context.Context, w *World) error {
+	if again, err := m.reread(ctx, w); again || err != nil {
+		return err
+	}
+	var err error
+	if w.Target, err = transfer.ListTarget(m.o.TargetData); err != nil { // reading takes long
+		return err
+	}
+	if w.unsettled() != "" {
+		return nil // it is waited for
+	}
 	r, err := m.o.Proof(ctx, w.proofInput())
 	if err != nil {
 		return fmt.Errorf("comparing both servers: %w", err)
+	}
+	if m.compared++; m.compared < looks && otherBlocks(r) {
+		return m.pause(ctx)
 	}
 	m.state.Proof = &Proved{At: time.Now().UTC(), Verdict: r.Verdict, Summary: r.Summary, Seed: r.Seed}
 	if err := m.save("proof"); err != nil {
@@ -239,6 +280,40 @@ func (m *mover) verify(ctx context.Context, w *World) error {
 		return &Stop{RuleNotProved, fmt.Sprintf("the proof with seed %d says %s: %s%s. The old server is as it was", r.Seed, r.Verdict, strings.TrimSuffix(r.Summary, "."), first(r))}
 	}
 	return nil
+}
+
+// reread reads everything from the target's disk that was brought there: the source holds it until now, and a proof looks at a part of the
+// samples alone. again says that the target compacted or deleted a block meanwhile.
+func (m *mover) reread(ctx context.Context, w *World) (again bool, err error) {
+	d, err := block.Open(m.o.TargetData)
+	if err != nil {
+		return false, fmt.Errorf("reading what was brought: %w", err)
+	}
+	defer func() { _ = d.Close() }() // it was only read
+	for _, t := range w.Target {
+		if w.State.origin(&t) == notOurs {
+			continue
+		}
+		report, err := d.Scrub(ctx, t.Name, block.ScrubOptions{SumsOnly: true})
+		if err != nil {
+			return false, fmt.Errorf("reading what was brought: %w", err)
+		}
+		if gone(&block.Without{Dir: m.o.TargetData, Blocks: []string{t.Name}}) {
+			return true, nil
+		}
+		if report.Verdict != block.OK {
+			t.Verdict, t.Damage = report.Verdict, report.Damage[0]
+			return false, spoiledStop(&t)
+		}
+	}
+	return false, nil
+}
+
+// otherBlocks says that the target had loaded other blocks than those that were listed just before.
+func otherBlocks(r *proof.Report) bool {
+	return slices.ContainsFunc(r.Checks, func(c *proof.Check) bool {
+		return c.Name == "blocks" && slices.ContainsFunc(c.Findings, func(f proof.Finding) bool { return f.Kind == proof.NotCovered && f.What == "the target" })
+	})
 }
 
 // first is the first finding of the first check that stands in the way.

@@ -110,7 +110,7 @@ func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
 	case err != nil && o.Without != nil && gone(o.Without):
 		return m.pause(ctx) // the target compacted meanwhile
 	case err != nil:
-		return err
+		return m.blame(ctx, w, x, err)
 	default:
 		if err := m.adopt(ctx, made); err != nil {
 			return err
@@ -128,6 +128,17 @@ func (m *mover) cut(ctx context.Context, w *World, x *seam.Part) error {
 	}
 	m.state.Cuts = append(m.state.Cuts, done)
 	return m.save("cut")
+}
+
+// blame looks whether a block that cannot be cut was spoiled on the target's disk since it was verified.
+func (m *mover) blame(ctx context.Context, w *World, x *seam.Part, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	if spoiled := (*transfer.SpoiledError)(nil); errors.As(transfer.Recheck(ctx, m.o.TargetData, x.Source), &spoiled) {
+		return m.spoiled(w, x, spoiled)
+	}
+	return err
 }
 
 // cutOptions say how a part is cut out of the whole block in the staging folder.

@@ -184,11 +184,15 @@ func (d *Decision) then(phase Phase, s Step) *Decision {
 func (w *World) targetDamage(d *Decision) bool {
 	for _, t := range w.Target {
 		if t.Verdict == block.Damaged || t.Verdict == block.Unsupported {
-			d.Stop = &Stop{RuleTargetDamaged, fmt.Sprintf("block %s on the target is %s: %v; move its folder out of the data directory before the server restarts, and run again", t.Name, t.Verdict, t.Damage)}
+			d.Stop = spoiledStop(&t)
 			return true
 		}
 	}
 	return false
+}
+
+func spoiledStop(t *block.Entry) *Stop {
+	return &Stop{RuleTargetDamaged, fmt.Sprintf("block %s on the target is %s: %v; move its folder out of the data directory before the server restarts, and run again", t.Name, t.Verdict, t.Damage)}
 }
 
 // unpinned are blocks of the source with samples that nobody holds yet. Those that lie behind the seam are not needed.

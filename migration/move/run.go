@@ -73,9 +73,11 @@ type mover struct {
 	sourceRange, targetRange int64
 	installer                *transfer.Installer
 	late                     *time.Duration
-	heard                    bool      // the source has listed its blocks once in this run
-	silent                   time.Time // since when it does not
-	unsaved                  bool      // the state has what its file has not
+	heard                    bool           // the source has listed its blocks once in this run
+	silent                   time.Time      // since when it does not
+	unsaved                  bool           // the state has what its file has not
+	spoils                   map[string]int // how often the target's disk spoiled a block in this run
+	compared                 int            // how often both servers were compared in this run
 	looked                   *looked
 	world                    *World
 	decision                 *Decision // about it
@@ -102,7 +104,7 @@ func newMover(o Options) (*mover, error) {
 		return nil, fmt.Errorf("naming the target: %w", err)
 	}
 	o.TargetData, o.Installer.Target, o.Installer.Server = target, target, o.TargetServer
-	m := &mover{o: o, installer: transfer.NewInstaller(o.Installer)}
+	m := &mover{o: o, installer: transfer.NewInstaller(o.Installer), spoils: map[string]int{}}
 	known, err := ReadState(o.StateDir)
 	switch {
 	case errors.Is(err, ErrNoState):

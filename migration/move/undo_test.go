@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/transfer"
 )
 
@@ -61,6 +63,57 @@ func TestUndoLeavesTheTargetsOwn(t *testing.T) {
 	p.check(t, state)
 }
 
+// TestUndoAtEachPhase ends a move at a point of each phase and undoes it: the new server has its own samples and nothing else, the old one all
+// of its own, and nothing is pinned or staged.
+func TestUndoAtEachPhase(t *testing.T) {
+	for name, at := range map[string]string{
+		"Pin, before it is known what was pinned": "after pin", "StartTarget, S' is frozen": "after seam", "Coverage, the end is frozen": "after end", "Stage, blocks have arrived": "after stage",
+		"Seam, a piece is cut": "after cut", "Seam, a piece is staged": "after adopt", "Install, nothing is in": "before install", "Install, a piece is in": "after install",
+		"Verify, the old server is let go of": "after unpin",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, 3)
+			p.live(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+			defer cancel()
+			if point, _, err := runKilled(ctx, p.options(t), func(point string) bool { return point == at }); point == "" {
+				t.Fatalf("it was not ended: %v", err)
+			}
+			done, err := Undo(ctx, p.options(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.stop()
+			fresh(t, p)
+			p.source.restart(t)
+			if diff := cmp.Diff(p.source.logged, p.source.read(t)); diff != "" {
+				t.Errorf("the old server's (-want +got):\n%.2000s", diff)
+			}
+			p.target.restart(t)
+			got := p.target.read(t)
+			for series, own := range p.target.logged {
+				if len(done.Merged) == 0 && len(got[series]) != len(own) {
+					t.Errorf("%s: the new server has %d samples, its own are %d", series, len(got[series]), len(own))
+				}
+				if !holds(got[series], own) {
+					t.Errorf("%s: own samples of the new server are missing", series)
+				}
+			}
+		})
+	}
+}
+
+// holds says that all of some samples are among others; both are in the order of time.
+func holds(all, some []sample) bool {
+	for _, x := range all {
+		if len(some) > 0 && x == some[0] {
+			some = some[1:]
+		}
+	}
+	return len(some) == 0
+}
+
 // TestRunStopsAndNames is for what the move cannot go on with. The old server's directory stays as it was.
 func TestRunStopsAndNames(t *testing.T) {
 	p := newPair(t, 3)
@@ -105,23 +158,41 @@ func flip(t *testing.T, path string) {
 	}
 }
 
-// TestRunTakesAwayWhatTheTargetCannotLoad breaks a block on the target's disk between its verification and its installation.
+// spoiler is a target that breaks the index of a staged block when it is asked the next time.
+type spoiler struct {
+	Server
+	next func()
+}
+
+func (s *spoiler) Observe(ctx context.Context) (*transfer.Observation, error) {
+	if s.next != nil {
+		s.next()
+		s.next = nil
+	}
+	return s.Server.Observe(ctx)
+}
+
+// TestRunTakesAwayWhatTheTargetCannotLoad breaks a block on the target's disk between the last look at it and its installation. The next run
+// finds that, and brings it again.
 func TestRunTakesAwayWhatTheTargetCannotLoad(t *testing.T) {
 	p := newPair(t, 3)
 	p.live(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
 	defer cancel()
-	list, err := p.local.Blocks(ctx)
-	if err != nil {
-		t.Fatal(err)
+	o := p.options(t)
+	target := &spoiler{Server: o.TargetServer}
+	o.TargetServer = target
+	whole, name := "", ""
+	o.Tell = func(d *Decision) {
+		whole = ""
+		if len(d.Steps) > 0 && d.Steps[0].Kind == stepInstall && d.Steps[0].Part.Side == seam.Whole {
+			whole = d.Steps[0].Part.Source
+		}
 	}
-	name := list.Blocks[1].Name
-	staged := filepath.Join(p.target.dir, transfer.StagingFolder, name)
-	broken := false
-	point, _, err := runKilled(ctx, p.options(t), func(point string) bool {
-		if _, there := os.Lstat(staged); point == "before install" && there == nil && !broken {
-			broken = true
-			flip(t, filepath.Join(staged, "index"))
+	point, _, err := runKilled(ctx, o, func(point string) bool {
+		if point == "before install" && whole != "" && name == "" {
+			name = whole // it is read once more, then the target is asked, then it goes in
+			target.next = func() { flip(t, filepath.Join(p.target.dir, transfer.StagingFolder, name, "index")) }
 		}
 		return false
 	})
@@ -132,12 +203,43 @@ func TestRunTakesAwayWhatTheTargetCannotLoad(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(p.target.dir, name)); err == nil {
 		t.Error("it is still there")
 	}
-	if err := transfer.Unstage(p.target.dir, name); err != nil { // what a person does: fetch it again
-		t.Fatal(err)
-	}
 	state, err := Run(ctx, p.options(t))
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(strings.Join(state.Notes, "\n"), "block "+name+" was spoiled on the target's disk") {
+		t.Errorf("nobody was told: %q", state.Notes)
+	}
 	p.check(t, state)
+}
+
+// TestRunBringsAgainWhatTheTargetsDiskSpoils flips a byte of everything that is staged, once, while the seam is waited for: of a block that goes
+// in as it is, and of the one that is cut.
+func TestRunBringsAgainWhatTheTargetsDiskSpoils(t *testing.T) {
+	p := newPair(t, 3)
+	p.live(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	defer cancel()
+	spoiled := map[string]bool{}
+	point, state, err := runKilled(ctx, p.options(t), func(point string) bool {
+		staged, _, err := transfer.StagedBlocks(p.target.dir)
+		if point != "after stage" && point != "before install" || err != nil {
+			return false
+		}
+		for _, name := range staged {
+			if !spoiled[name] && len(spoiled) < 4 {
+				spoiled[name] = true
+				flip(t, filepath.Join(p.target.dir, transfer.StagingFolder, name, "chunks", "000001"))
+			}
+		}
+		return false
+	})
+	if err != nil || point != "" {
+		t.Fatalf("point %q: %v", point, err)
+	}
+	if told := strings.Count(strings.Join(state.Notes, "\n"), "was spoiled"); told < 2 {
+		t.Errorf("of %d blocks that were spoiled %d were told: %q", len(spoiled), told, state.Notes)
+	}
+	p.check(t, state)
+	fresh(t, p)
 }

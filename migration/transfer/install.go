@@ -58,8 +58,8 @@ var ErrTargetSilent = errors.New("the new server does not answer")
 // ErrNotStaged says that a block has to be pulled first.
 var ErrNotStaged = errors.New("it is not staged and verified: pull it first")
 
-// Install makes a step's block visible and waits until the server sees it. What the server cannot load is taken away at
-// once. A block that is there already is done. The rules are asked again with what the server says now: its head may have
+// Install makes a step's block visible and waits until the server sees it. It is read once more before: a *SpoiledError says that the
+// disk does not give back what was verified. What the server cannot load is taken away at once. A block that is there already is done. The rules are asked again with what the server says now: its head may have
 // moved since the plan was made.
 func (i *Installer) Install(ctx context.Context, s Step) error {
 	if err := checkName(s.Block); err != nil {
@@ -76,6 +76,9 @@ func (i *Installer) Install(ctx context.Context, s Step) error {
 	defer lock.Close()
 	staged, err := i.staged(s.Block)
 	if err != nil {
+		return fmt.Errorf("installing block %s: %w", s.Block, err)
+	}
+	if err := recheck(ctx, filepath.Dir(staged), s.Block); err != nil {
 		return fmt.Errorf("installing block %s: %w", s.Block, err)
 	}
 	if i.o.Server == nil {

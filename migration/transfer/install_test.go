@@ -83,6 +83,20 @@ func observe(t *testing.T, s TargetServer) *Observation {
 	return o
 }
 
+// asked does something when the target is asked for the first time.
+type asked struct {
+	TargetServer
+	once func()
+}
+
+func (a *asked) Observe(ctx context.Context) (*Observation, error) {
+	if a.once != nil {
+		a.once()
+		a.once = nil
+	}
+	return a.TargetServer.Observe(ctx)
+}
+
 func TestInstallUnderTheRealStorage(t *testing.T) {
 	dir, names := sourceDir(t)
 	target := t.TempDir()
@@ -117,8 +131,9 @@ func TestInstallUnderTheRealStorage(t *testing.T) {
 	t.Run("takes a block away that breaks a reload", func(t *testing.T) {
 		bad := plan.Steps[2]
 		staged := filepath.Join(target, StagingFolder, bad.Block)
-		flip(t, filepath.Join(staged, "index"), 3) // the disk decays after it was verified
-		err := installer.Install(t.Context(), bad)
+		// The disk decays between the last look at the block and its installation.
+		decays := &asked{TargetServer: p, once: func() { flip(t, filepath.Join(staged, "index"), 3) }}
+		err := NewInstaller(InstallerOptions{Target: target, Server: decays, Every: 20 * time.Millisecond, Within: time.Minute}).Install(t.Context(), bad)
 		var away *InstallError
 		if !errors.As(err, &away) || !strings.Contains(err.Error(), "reload failed") {
 			t.Fatalf("%v", err)
@@ -126,6 +141,7 @@ func TestInstallUnderTheRealStorage(t *testing.T) {
 		if _, err := os.Stat(staged); err != nil {
 			t.Errorf("it is not back: %v", err)
 		}
+		flip(t, filepath.Join(staged, "index"), 3) // mended
 		broken := observe(t, p)
 		for observe(t, p).Reloads < broken.Reloads+3 && pause(t.Context(), 50*time.Millisecond) == nil {
 		}

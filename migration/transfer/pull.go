@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,7 +185,7 @@ func (p *pull) run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := b.stage(ctx); err != nil {
+			if err := p.bring(ctx, b); err != nil {
 				return b.leave(fmt.Errorf("bringing block %s: %w", b.name, err))
 			}
 			return nil
@@ -192,6 +193,28 @@ func (p *pull) run(ctx context.Context) error {
 	}
 	err = group.Wait()
 	return errors.Join(append(p.bad, err)...)
+}
+
+// bring stages a block, from its beginning where a file on the source is not as long any more as the source has said.
+func (p *pull) bring(ctx context.Context, b *staging) error {
+	for n := 1; ; n++ {
+		err := b.stage(ctx)
+		if n == strikes || !b.resized(ctx, err) {
+			return err
+		}
+		if b, err = p.begin(ctx, b.name); err != nil {
+			return err
+		}
+	}
+}
+
+// resized says that the source refused a range of its own list of files, and that the list is another one now.
+func (b *staging) resized(ctx context.Context, err error) bool {
+	if said := (*RefusedError)(nil); !errors.As(err, &said) || said.Code != BadRequest {
+		return false
+	}
+	files, err := b.o.Source.Files(ctx, b.name)
+	return err == nil && !slices.Equal(files, b.known.files)
 }
 
 // leave notes an error that is of this block alone, and gives back every other one.

@@ -144,6 +144,17 @@ func TestPullStopsAtDamageAndNamesTheSide(t *testing.T) {
 			},
 			DamageError{Side: SourceDisk, File: "index", Offset: -1, Times: 3},
 		},
+		"an index that is truncated after it was listed": {
+			func(t *testing.T, dir, _, name string, at *between) {
+				at.before = func(r Range) error {
+					if r.File != "index" {
+						return nil
+					}
+					return os.Truncate(filepath.Join(dir, name, "index"), 7000)
+				}
+			},
+			DamageError{Side: SourceDisk, File: "index", Offset: -1, Times: 3},
+		},
 		"a link that changes a byte": {
 			func(_ *testing.T, _, _, _ string, at *between) {
 				at.write = func(r Range, p []byte) {

@@ -74,8 +74,18 @@ func passing(err error) bool {
 	case errors.As(err, &disk), errors.As(err, &space), errors.As(err, &damage), errors.As(err, &cert):
 		return false
 	}
-	// The source's TLS says no to our certificate.
-	return !errors.As(err, &remote) || remote.Op != "remote error"
+	// The source's TLS says no to our certificate, unless it says that what arrived there was not what we sent.
+	return !errors.As(err, &remote) || remote.Op != "remote error" || garbled(remote.Err)
+}
+
+// garbled says that an alert of TLS is about bytes that were changed on their way. crypto/tls gives alerts no type that can be asked.
+func garbled(alert error) bool {
+	switch alert.Error() {
+	case "tls: bad record MAC", "tls: decryption failed", "tls: record overflow", "tls: unexpected message", "tls: error decoding message", "tls: error decrypting message",
+		"tls: illegal parameter", "tls: internal error":
+		return true
+	}
+	return false
 }
 
 func pause(ctx context.Context, d time.Duration) error {
