@@ -64,8 +64,8 @@ func TestDecide(t *testing.T) {
 		"the source deletes the oldest block, too": {func(w *World) {
 			w.TargetServer.Retention.Milliseconds, w.SourceServer.Retention.Milliseconds = hour, 2*hour
 		}, "leave block " + old.Name, stepExpire},
-		"a block of the source is damaged":              {func(w *World) { w.Source[0].Verdict, w.Staged = block.Damaged, nil }, "stops: " + RuleSourceDamaged, ""},
-		"a block of the target is damaged":              {func(w *World) { bad := entryOf(7, 1, 2); bad.Verdict = block.Damaged; w.Target = []block.Entry{bad} }, "stops: " + RuleTargetDamaged, ""},
+		"a block of the source is damaged": {func(w *World) { w.Source[0].Verdict, w.Staged = block.Damaged, nil }, "stops: " + RuleSourceDamaged, ""},
+		"a block of the target is damaged": {func(w *World) { bad := entryOf(7, 1, 2); bad.Verdict = block.Damaged; w.Target = []block.Entry{bad} }, "stops: " + RuleTargetDamaged, ""},
 		"the target was restarted before anything behind is cut": {func(w *World) { w.TargetServer.Started = 21*hour + 5 },
 			"fill what the target missed, until 1970-01-01T21:00:00Z (it was restarted), in a further round up to 1970-01-02T00:01:00.000Z", stepEnd},
 		"the target was restarted and does not scrape the same": {func(w *World) { w.TargetServer.Started, w.Uncovered = 22*hour, "two targets are missing" },
