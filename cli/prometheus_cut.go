@@ -51,6 +51,7 @@ Exit codes: 0 a piece was written, 1 it did not work, 2 wrong usage, 3 the piece
 	f.StringVar(&o.without.Dir, "without", "", "leave out what this data directory has")
 	f.StringVar(&o.withoutBlocks, "without-blocks", "", "look at these of its blocks alone, with commas (default: all)")
 	f.Int64Var(&o.without.From, "without-from", 0, "since when its samples count, in milliseconds (default: since the piece begins)")
+	f.Int64Var(&o.without.Until, "without-until", 0, "where a gap ends behind which it has nothing, in milliseconds (default: where the piece ends)")
 	f.StringVar(&o.lacking, "lacking", string(block.Gaps), "what of a series the other directory lacks: gaps or absent")
 	for _, name := range []string{"at", "keep", "to"} {
 		// It fails for a flag that does not exist only.

@@ -137,13 +137,13 @@ func (h *holding) interval(source []tick) int64 {
 // lacked are the times from one to another, both included, of the source's samples that the other directory lacks, and the gaps that they
 // lie in. A gap is longer than 1.9 intervals: that is a scrape that was missed. What is nearer to its borders than 0.65 is the
 // scrape of the border (the proof, whose interval may differ a little, calls 0.6 a scrape stored twice). Stale markers of the source
-// are taken wherever they lie in a gap. The last gap may go on behind the piece: it ends there for this piece.
+// are taken wherever they lie in a gap. The last gap may go on behind the piece: it ends where the caller says, or with the piece.
 func (h *holding) lacked(source []tick, from, to int64) (times []int64, filled []Gap) {
 	interval := h.interval(source)
 	i := 0
 	for _, g := range h.gaps(source) {
 		if g.b == never && g.a != none {
-			g.b = to + 1
+			g.b = max(h.until, to+1)
 		}
 		before := g.a == none // all before the first one, whatever the distance
 		if !before && (interval == 0 || (g.b-g.a)*10 <= interval*19) {

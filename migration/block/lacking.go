@@ -34,6 +34,9 @@ type Without struct {
 	Lacking Lacking
 	// From is since when the other directory's samples count for Gaps, in Unix milliseconds; 0: since the piece begins.
 	From int64
+	// Until is where the last gap ends when the other directory has nothing behind it, for Gaps; 0: where the piece ends. A gap over several
+	// pieces would else be closed, sample by sample, at the end of each.
+	Until int64
 }
 
 // holding is what the other directory has of one series within the piece's range.
@@ -43,6 +46,7 @@ type holding struct {
 	// outside of what was decoded, none and never where there are none; twin is what is under the series' other name.
 	own         []int64
 	left, right int64
+	until       int64 // where a gap ends that nothing bounds; 0: where the piece does
 	twin        *outline
 }
 
@@ -73,6 +77,7 @@ type lookup struct {
 	lacking  Lacking
 	since    int64 // what is older does not count
 	from, to int64 // both included
+	until    int64 // as in Without
 	others   []*other
 	// twins are the outlines of series that may have another name in the piece, by the hash of their labels; for Gaps.
 	twins map[uint64]*outline
@@ -94,7 +99,7 @@ func openLookup(ctx context.Context, o *Without, meta *Meta) (*lookup, error) {
 		return nil, err
 	}
 	defer func() { _ = d.Close() }() // each block is held open by itself
-	l := &lookup{lacking: o.Lacking, since: meta.MinTime, from: meta.MinTime, to: meta.MaxTime - 1}
+	l := &lookup{lacking: o.Lacking, since: meta.MinTime, from: meta.MinTime, to: meta.MaxTime - 1, until: o.Until}
 	until := l.to
 	if o.Lacking == Gaps {
 		until += borderAway
@@ -136,6 +141,7 @@ func (l *lookup) of(lset labels.Labels) (*holding, error) {
 	if l == nil {
 		return h, nil
 	}
+	h.until = l.until
 	for _, o := range l.others {
 		found, err := o.seek(lset)
 		if err != nil {

@@ -19,24 +19,29 @@ func TestCutTakesWhatTheOtherDirectoryLacks(t *testing.T) {
 		lacking Lacking
 		others  []shape // blocks of the other directory
 		until   int64
+		goesOn  int64 // how far behind the end a gap goes on
 	}{
-		"a server that scrapes at times of its own":        {Gaps, []shape{{series: 5, samples: 100, start: fixtureStart + shift + 7000}}, 0},
-		"two blocks, the later one listed first":           {Gaps, []shape{{series: 9, samples: 50, start: fixtureStart + 2*shift + 3}, {series: 4, samples: 20, start: fixtureStart + shift + 3}}, 0},
-		"a block that begins before the piece":             {Gaps, []shape{{series: 7, samples: 60, start: fixtureStart + 3}}, 0},
-		"an end":                                           {Gaps, []shape{{series: 5, samples: 100, start: fixtureStart + shift + 7000}}, fixtureStart + shift + 9*fixtureStep},
-		"series that the other one alone has":              {Gaps, []shape{{series: 14, samples: 100, histograms: true, start: fixtureStart + shift + 7000}}, 0},
-		"a server that writes bounds of buckets as 3.x":    {Gaps, []shape{{series: 7, samples: 60, start: fixtureStart + 3, respelled: true}}, 0},
-		"outages of the other one":                         {Gaps, []shape{{series: 7, samples: 12, start: fixtureStart + shift + 7000}, {series: 7, samples: 9, start: fixtureStart + shift + 31*fixtureStep + 7000}, {series: 6, samples: 20, start: fixtureStart + 3*shift + 7000}}, 0},
-		"outages of one that writes bounds as 3.x":         {Gaps, []shape{{series: 9, samples: 30, start: fixtureStart + shift}, {series: 7, samples: 12, start: fixtureStart + 2*shift + 7000, respelled: true}, {series: 7, samples: 9, start: fixtureStart + 3*shift + 7000, respelled: true}}, fixtureStart + 3*shift + 20*fixtureStep},
-		"what bounds the last gap lies behind the end":     {Gaps, []shape{{series: 5, samples: 10, start: fixtureStart + shift + 7000}, {series: 5, samples: 9, start: fixtureStart + 3*shift + 7000}}, fixtureStart + 3*shift + 2},
-		"samples at the same times":                        {Absent, []shape{{series: 5, samples: 30, histograms: true, start: fixtureStart + shift}}, 0},
-		"samples at the same times, and others in between": {Absent, []shape{{series: 9, samples: 30, start: fixtureStart + shift}, {series: 9, samples: 30, start: fixtureStart + 20*fixtureStep + 1}}, 0},
+		"a server that scrapes at times of its own":        {Gaps, []shape{{series: 5, samples: 100, start: fixtureStart + shift + 7000}}, 0, 0},
+		"two blocks, the later one listed first":           {Gaps, []shape{{series: 9, samples: 50, start: fixtureStart + 2*shift + 3}, {series: 4, samples: 20, start: fixtureStart + shift + 3}}, 0, 0},
+		"a block that begins before the piece":             {Gaps, []shape{{series: 7, samples: 60, start: fixtureStart + 3}}, 0, 0},
+		"an end":                                           {Gaps, []shape{{series: 5, samples: 100, start: fixtureStart + shift + 7000}}, fixtureStart + shift + 9*fixtureStep, 0},
+		"series that the other one alone has":              {Gaps, []shape{{series: 14, samples: 100, histograms: true, start: fixtureStart + shift + 7000}}, 0, 0},
+		"a server that writes bounds of buckets as 3.x":    {Gaps, []shape{{series: 7, samples: 60, start: fixtureStart + 3, respelled: true}}, 0, 0},
+		"outages of the other one":                         {Gaps, []shape{{series: 7, samples: 12, start: fixtureStart + shift + 7000}, {series: 7, samples: 9, start: fixtureStart + shift + 31*fixtureStep + 7000}, {series: 6, samples: 20, start: fixtureStart + 3*shift + 7000}}, 0, 0},
+		"outages of one that writes bounds as 3.x":         {Gaps, []shape{{series: 9, samples: 30, start: fixtureStart + shift}, {series: 7, samples: 12, start: fixtureStart + 2*shift + 7000, respelled: true}, {series: 7, samples: 9, start: fixtureStart + 3*shift + 7000, respelled: true}}, fixtureStart + 3*shift + 20*fixtureStep, 0},
+		"what bounds the last gap lies behind the end":     {Gaps, []shape{{series: 5, samples: 10, start: fixtureStart + shift + 7000}, {series: 5, samples: 9, start: fixtureStart + 3*shift + 7000}}, fixtureStart + 3*shift + 2, 0},
+		"a gap that goes on behind the end":                {Gaps, []shape{{series: 5, samples: 10, start: fixtureStart + shift + 7000}}, fixtureStart + 3*shift + 2, 9 * fixtureStep},
+		"samples at the same times":                        {Absent, []shape{{series: 5, samples: 30, histograms: true, start: fixtureStart + shift}}, 0, 0},
+		"samples at the same times, and others in between": {Absent, []shape{{series: 9, samples: 30, start: fixtureStart + shift}, {series: 9, samples: 30, start: fixtureStart + 20*fixtureStep + 1}}, 0, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			source, target := t.TempDir(), t.TempDir()
 			made := makeBlock(t, source, shape{series: 9, samples: 200, histograms: true, delete: true, segmentBytes: 9000})
 			o := CutOptions{Block: made, At: fixtureStart + 30*fixtureStep + 1, Keep: After, Until: test.until, Staging: t.TempDir(), Without: &Without{Dir: target, Lacking: test.lacking}}
+			if test.goesOn > 0 {
+				o.Without.Until = test.until + test.goesOn
+			}
 			there := map[string][]string{}
 			for _, s := range test.others {
 				other := makeBlock(t, target, s)
@@ -72,7 +77,7 @@ func lacked(source, there map[string][]string, o CutOptions) map[string][]string
 		for _, s := range there[series] {
 			has[timeOf(s)] = true
 		}
-		wanted := wantedTimes(ticksOf(samples), ticksOf(there[series]), o.At, until)
+		wanted := wantedTimes(ticksOf(samples), ticksOf(there[series]), o.At, max(until, o.Without.Until))
 		for _, s := range samples {
 			at := timeOf(s)
 			if at >= o.At && at < until && (o.Without.Lacking == Gaps && slices.Contains(wanted, at) || o.Without.Lacking == Absent && !has[at]) {

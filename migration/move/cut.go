@@ -57,7 +57,7 @@ func (c Command) Cut(ctx context.Context, dir string, o block.CutOptions) (*bloc
 		args = append(args, "--until="+strconv.FormatInt(o.Until, 10))
 	}
 	if w := o.Without; w != nil {
-		args = append(args, "--without="+w.Dir, "--lacking="+string(w.Lacking), "--without-from="+strconv.FormatInt(w.From, 10), "--without-blocks="+strings.Join(w.Blocks, ","))
+		args = append(args, "--without="+w.Dir, "--lacking="+string(w.Lacking), "--without-from="+strconv.FormatInt(w.From, 10), "--without-until="+strconv.FormatInt(w.Until, 10), "--without-blocks="+strings.Join(w.Blocks, ","))
 	}
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, c[0], args...)
@@ -136,7 +136,7 @@ func (m *mover) cutOptions(w *World, x *seam.Part) block.CutOptions {
 	switch x.Side {
 	case seam.After:
 		o.At, o.Keep, o.Until = x.From, block.After, x.To
-		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Gaps, From: m.state.Seam}
+		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Gaps, From: m.state.Seam, Until: m.state.Rounds[x.Round].End}
 	case seam.Late:
 		o.Without = &block.Without{Dir: m.o.TargetData, Blocks: w.targetBlocks(), Lacking: block.Absent}
 	}
