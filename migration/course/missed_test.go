@@ -12,7 +12,9 @@ import (
 
 func TestMissed(t *testing.T) {
 	at := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: ago(d)} }
-	looked := func() *v1alpha1.Proof { return &v1alpha1.Proof{LookedAt: at(time.Minute), TargetStarted: at(time.Hour)} }
+	looked := func() *v1alpha1.Proof {
+		return &v1alpha1.Proof{LookedAt: at(time.Minute), TargetStarted: at(time.Hour)}
+	}
 	led := func(to v1alpha1.Side, since time.Duration) *v1alpha1.EndpointStatus {
 		return &v1alpha1.EndpointStatus{LeadsTo: to, Since: at(since)}
 	}
