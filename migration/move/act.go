@@ -17,7 +17,9 @@ import (
 
 // act does one step.
 func (m *mover) act(ctx context.Context, w *World, s *Step) error {
-	m.looked = nil // what was seen of the target's scrapes is of before
+	if s.Kind != stepRelease { // what was seen of the target's scrapes is of before
+		m.looked = nil
+	}
 	switch s.Kind {
 	case stepResume:
 		return m.again(ctx, m.installer.Resume(ctx))
@@ -138,6 +140,9 @@ func (m *mover) stage(ctx context.Context, w *World, names []string) error {
 			return err
 		}
 	}
+	if err := m.freeze(w, names); err != nil {
+		return err
+	}
 	pull := m.o.Pull
 	pull.Source, pull.Target, pull.Blocks = m.o.Source, m.o.TargetData, names
 	pull.Progress = func(p transfer.Progress) {
@@ -157,6 +162,20 @@ func (m *mover) stage(ctx context.Context, w *World, names []string) error {
 		return m.forget(ctx, names, err)
 	}
 	return err
+}
+
+// freeze keeps what blocks are that lie behind S' and took the place of others: the source may compact them once more.
+func (m *mover) freeze(w *World, names []string) error {
+	frozen := len(m.state.Frozen)
+	for _, e := range w.Source {
+		if slices.Contains(names, e.Name) && m.state.frozen(e.Name) == nil && m.state.Seam > 0 && e.Meta.MaxTime > m.state.Seam {
+			m.state.Frozen = append(m.state.Frozen, e)
+		}
+	}
+	if len(m.state.Frozen) == frozen {
+		return nil
+	}
+	return m.save("frozen")
 }
 
 // forget drops blocks that are gone on the source, as far as their samples are in others there.
@@ -281,6 +300,9 @@ func (m *mover) release(ctx context.Context) error {
 	if err := transfer.UnstageOthers(m.o.TargetData, nil); err != nil {
 		return err
 	}
-	m.state.Released = true
+	m.state.Released, m.state.LetGo = true, nil
+	for _, e := range m.state.Frozen {
+		m.state.LetGo = append(m.state.LetGo, e.Name)
+	}
 	return m.save("released")
 }

@@ -203,6 +203,13 @@ func (w *World) unpinned() (names []string) {
 			known[id] = true
 		}
 	}
+	for _, e := range w.State.Frozen { // what took the place of a block that a further round needs is pinned again
+		if n := len(w.State.Rounds) - 1; n > 0 && e.Meta.MaxTime > w.State.Rounds[n].From && w.replaced(&e) {
+			for _, id := range e.Meta.Compaction.Sources {
+				known[id] = false
+			}
+		}
+	}
 	for _, e := range w.Source {
 		lost := slices.Contains(w.Lost, e.Name) || slices.Contains(w.State.Expired, e.Name)
 		if e.Verdict != block.OK || w.State.frozen(e.Name) != nil || lost || end > 0 && e.Meta.MinTime >= end {

@@ -1,6 +1,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,12 +17,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/server"
 	"github.com/slipway-dev/slipway/migration/transfer"
 )
@@ -50,8 +52,10 @@ type store struct {
 	db       *tsdb.DB
 	registry *prometheus.Registry
 	failing  atomic.Bool
-	offset   int64 // of its scrapes
-	late     int   // scrapes by which the last series comes later
+	down     atomic.Bool  // it scrapes nothing
+	started  atomic.Int64 // when its process began
+	offset   int64        // of its scrapes
+	late     int          // scrapes by which the last series comes later
 	logged   map[string][]sample
 }
 
@@ -76,7 +80,9 @@ func openStore(t testing.TB, dir string, offset int64) *store {
 			fmt.Fprintf(w, `{"status":"success","data":%s}`, data)
 		})
 	}
-	answer("/api/v1/status/runtimeinfo", `{"storageRetention":"0s"}`)
+	mux.HandleFunc("/api/v1/status/runtimeinfo", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"status":"success","data":{"storageRetention":"0s","startTime":%q}}`, time.UnixMilli(s.started.Load()).UTC().Format(time.RFC3339Nano))
+	})
 	answer("/api/v1/status/flags", `{"storage.tsdb.min-block-duration":"2m"}`)
 	web := httptest.NewServer(mux)
 	s.url = web.URL
@@ -115,6 +121,9 @@ func (s *store) scrape(t testing.TB, round int64) {
 	t.Helper()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.down.Load() {
+		return
+	}
 	app := s.db.Appender(context.Background())
 	at := virtualDay + round*interval + s.offset
 	for i := range 7 {
@@ -178,6 +187,7 @@ type pair struct {
 	source, target *store
 	local          *transfer.Local
 	round          int64
+	now            atomic.Int64 // the round, for others than who scrapes
 	state          string
 	stop           func()
 	wait           sync.WaitGroup
@@ -221,9 +231,44 @@ func (p *pair) live(t testing.TB) {
 				p.source.scrape(t, p.round)
 				p.target.scrape(t, p.round)
 				p.round++
+				p.now.Store(p.round)
 			}
 		}
 	}()
+}
+
+// outage has the target scrape and answer nothing for some rounds; then it goes on, or is started again.
+func (p *pair) outage(t testing.TB, rounds int64, restarted bool) {
+	t.Helper()
+	p.target.down.Store(true)
+	p.target.failing.Store(true)
+	from := p.now.Load()
+	for deadline := time.Now().Add(time.Minute); p.now.Load() < from+rounds; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("nobody scrapes any more")
+			return
+		}
+	}
+	if restarted {
+		p.target.restart(t)
+		p.target.started.Store(virtualDay + p.now.Load()*interval)
+	}
+	p.target.failing.Store(false)
+	p.target.down.Store(false)
+}
+
+// outages are what survey.Outages finds on real servers: times without a scrape.
+func (p *pair) outages(_ context.Context, since int64) (list []seam.Range, err error) {
+	p.target.mu.Lock() // nothing is scraped meanwhile
+	defer p.target.mu.Unlock()
+	last := int64(0)
+	for _, x := range p.target.logged[labels.FromStrings("__name__", "requests_total", "instance", "host-0").String()] {
+		if last > 0 && x.T > since && x.T-last > 2*interval {
+			list = append(list, seam.Range{From: last, To: x.T - 1})
+		}
+		last = x.T
+	}
+	return list, nil
 }
 
 func (p *pair) options(t testing.TB) Options {
@@ -232,31 +277,43 @@ func (p *pair) options(t testing.TB) Options {
 		StateDir: p.state, Source: p.local, SourceName: p.source.dir, TargetData: p.target.dir,
 		SourceServer: p.source.server(t, "source"), TargetServer: p.target.server(t, "target"), Cutter: InProcess{},
 		Coverage: func(context.Context) (string, error) { return "", nil },
+		Outages:  p.outages,
 		SeamSpan: 30 * time.Second, Every: 20 * time.Millisecond,
 		Pull:      transfer.PullOptions{PieceBytes: 4096, CheckpointBytes: 8192, Patience: 20 * time.Second},
 		Installer: transfer.InstallerOptions{Every: 20 * time.Millisecond, Within: 30 * time.Second},
 	}
 }
 
-// wanted is what the target must hold: all that the source took before S', what it took behind it before the target's first
-// sample of the series, and all that the target took.
+// wanted is what the target must hold: all that the source took before S', what it took behind it that the target lacks, and all that
+// the target took.
 func (p *pair) wanted(s *State) map[string][]sample {
 	all := map[string][]sample{}
 	for series, taken := range p.source.logged {
-		first := s.End()
-		if own := p.target.logged[series]; len(own) > 0 {
-			first = min(first, own[0].T)
-		}
 		for _, x := range taken {
-			if x.T < max(first, s.Seam) {
+			if x.T < s.Seam || x.T < s.End() && lacks(p.target.logged[series], x.T, s.End()) {
 				all[series] = append(all[series], x)
 			}
 		}
 	}
 	for series, own := range p.target.logged {
 		all[series] = append(all[series], own...)
+		slices.SortFunc(all[series], func(a, b sample) int { return cmp.Compare(a.T, b.T) })
 	}
 	return all
+}
+
+// lacks says that a time lies before all samples, or in a gap and near none of its borders.
+func lacks(own []sample, at, end int64) bool {
+	from, to := int64(0), end
+	for _, x := range slices.Backward(own) {
+		if x.T >= at {
+			to = x.T
+		} else {
+			from = x.T
+			break
+		}
+	}
+	return from == 0 || (to-from)*10 > interval*19 && (at-from)*20 > interval*13 && (to-at)*20 > interval*13
 }
 
 // check holds the target against what it must hold, then again after a restart and after the next cut of its head.
@@ -277,11 +334,11 @@ func (p *pair) check(t testing.TB, s *State) {
 			}
 		}
 		want, got := p.wanted(s), p.target.read(t)
-		if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
+		if diff := gocmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
 			t.Fatalf("%s, series: %s", moment, diff)
 		}
 		for series := range want {
-			if diff := cmp.Diff(want[series], got[series]); diff != "" {
+			if diff := gocmp.Diff(want[series], got[series]); diff != "" {
 				t.Fatalf("%s, S' %d, %s (-want +got):\n%.3000s", moment, s.Seam, series, diff)
 			}
 		}

@@ -178,3 +178,64 @@ func TestRunGoesOnWhenTheTargetIsRestarted(t *testing.T) {
 	p.check(t, state)
 	fresh(t, p)
 }
+
+// TestRunFillsWhatTheTargetMissed: killed while blocks are installed, frozen, killed for less than a scrape, and killed and frozen after the
+// end, when the same is run again.
+func TestRunFillsWhatTheTargetMissed(t *testing.T) {
+	p := newPair(t, 4)
+	p.live(t)
+	var outages sync.WaitGroup
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var state *State
+	var told []string
+	var last Progress
+	run := func() {
+		t.Helper()
+		told = nil
+		o := p.options(t)
+		installs := 0
+		o.Tell = func(d *Decision) {
+			told = append(told, d.String())
+			if len(d.Steps) == 0 || d.Steps[0].Kind != stepInstall || state != nil {
+				return
+			}
+			switch installs++; installs {
+			case 1:
+				outages.Go(func() { p.outage(t, 8, true) })
+			case 3:
+				outages.Wait()
+				outages.Go(func() { p.outage(t, 5, false) })
+			}
+		}
+		o.Report = func(x Progress) { last = x }
+		var err error
+		state, err = Run(ctx, o)
+		outages.Wait()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, strings.Join(told, "\n"))
+		}
+	}
+	run()
+	first, end := len(state.Rounds), state.End()
+	if len(state.Filled()) == 0 || !last.Done {
+		t.Errorf("nothing was filled: %+v", last)
+	}
+	for _, again := range []func(){func() { p.outage(t, 7, true) }, func() { p.outage(t, 1, true) }, func() { p.outage(t, 6, false) }} {
+		again()
+		run()
+		if len(state.Rounds) == first || state.End() <= end || state.Phase != Done || !state.Released {
+			t.Fatalf("no further round: %+v, %d at first\n%s", state.Rounds, first, strings.Join(told, "\n"))
+		}
+		first, end = len(state.Rounds), state.End()
+	}
+	if !strings.Contains(strings.Join(told, "\n"), "fill what the target missed, from ") || len(last.Gaps) < 3 {
+		t.Errorf("told %v\n%+v", told, last)
+	}
+	run()
+	if len(state.Rounds) != first || !strings.Contains(strings.Join(told, "\n"), "the target missed nothing since") {
+		t.Errorf("nothing was missed: %v", told)
+	}
+	p.check(t, state)
+	fresh(t, p)
+}

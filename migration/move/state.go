@@ -53,6 +53,8 @@ type State struct {
 	Proof *Proved `json:"proof,omitempty"`
 	// Released says that the source was let go of, and staging emptied.
 	Released bool `json:"released,omitempty"`
+	// LetGo are the blocks that were found until then: what the source has compacted of them since is not pinned any more.
+	LetGo []string `json:"letGo,omitempty"`
 	// Expired are blocks that the source's own retention deletes, and the target's would, too.
 	Expired []string `json:"expired,omitempty"`
 	// Merged are blocks of the target that an undo had to leave: they hold samples of both servers.

@@ -199,7 +199,20 @@ func (w *World) source() []block.Entry {
 			all[i].Verdict, all[i].Damage = e.Verdict, e.Damage
 		}
 	}
+	for i := range all {
+		if w.replaced(&all[i]) {
+			all[i].Verdict = block.Gone
+		}
+	}
 	return all
+}
+
+// replaced says that a block whose pin was let go of is neither on the source nor here any more, and that another one on the source has
+// its samples.
+func (w *World) replaced(e *block.Entry) bool {
+	listed := func(x block.Entry) bool { return x.Name == e.Name }
+	heir := func(x block.Entry) bool { return x.Verdict == block.OK && covers(x.Meta, e.Meta) }
+	return slices.Contains(w.State.LetGo, e.Name) && !slices.Contains(w.Staged, e.Name) && !slices.ContainsFunc(w.Source, listed) && slices.ContainsFunc(w.Source, heir)
 }
 
 // ours are the names that the move may have given to blocks on the target's disk: pieces, what was frozen, and what the source

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -72,6 +73,8 @@ func passing(err error) bool {
 	case errors.As(err, &said):
 		return said.Code == Busy || said.Code == Internal
 	case errors.As(err, &disk), errors.As(err, &space), errors.As(err, &damage), errors.As(err, &cert):
+		return false
+	case errors.Is(err, fs.ErrNotExist) && !errors.As(err, &remote): // of a directory of this host; a socket comes back
 		return false
 	}
 	// The source's TLS says no to our certificate.
