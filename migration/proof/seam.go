@@ -188,14 +188,16 @@ func (r *SeamResult) hole(source []Sample, from, to, border int64) {
 }
 
 // doubles finds samples of the source among the target's own. Of two servers that scrape once in an interval, one is always within half
-// an interval of the other (some tenths are for jitter); where both scrape at the same millisecond, nothing is near.
+// an interval of the other (some tenths are for jitter); where both scrape at the same millisecond, nothing is near. A stale marker is
+// no scrape: a rule that has nothing to say after a restart writes one, and what fills the gap around it may be near.
 func (r *SeamResult) doubles(source, target []Sample, first int64) {
 	if first == math.MaxInt64 {
 		return
 	}
+	target = slices.DeleteFunc(slices.Clone(target), Sample.Stale)
 	for i := search(target, first) + 1; i < len(target); i++ {
 		s := target[i]
-		if s.Stale() || !has(source, s.Time) {
+		if !has(source, s.Time) {
 			continue
 		}
 		near := s.Time - target[i-1].Time

@@ -51,6 +51,7 @@ func TestJudgeSeam(t *testing.T) {
 		"an outage that was filled but for one":       {at(10, 20, 30, 40, 50, 60, 70, 80, 90), at(10, 20, 30, 40, 46, 60, 86), []Kind{Hole}, 2},
 		"only scrapes of its borders in a gap":        {source, at(10, 20, 30, 40, 45, 55, 76), nil, 3},
 		"a stale marker does not end a hole":          {source, at(10, 20, 30, 40, 41, -51, -61, 76), []Kind{Hole}, 4},
+		"a gap around a stale marker was filled":      {source, at(10, 20, 30, 40, 46, -58, 60, 76), nil, 3},
 		"not there at all":                            {source, nil, []Kind{Hole}, 0},
 	}
 	for name, test := range tests {
