@@ -64,8 +64,15 @@ func TestDecide(t *testing.T) {
 		"the source deletes the oldest block, too": {func(w *World) {
 			w.TargetServer.Retention.Milliseconds, w.SourceServer.Retention.Milliseconds = hour, 2*hour
 		}, "leave block " + old.Name, stepExpire},
-		"a block of the source is damaged":              {func(w *World) { w.Source[0].Verdict, w.Staged = block.Damaged, nil }, "stops: " + RuleSourceDamaged, ""},
-		"a block of the target is damaged":              {func(w *World) { bad := entryOf(7, 1, 2); bad.Verdict = block.Damaged; w.Target = []block.Entry{bad} }, "stops: " + RuleTargetDamaged, ""},
+		"a block of the source is damaged": {func(w *World) { w.Source[0].Verdict, w.Staged = block.Damaged, nil }, "stops: " + RuleSourceDamaged, ""},
+		"a block of the target is damaged": {func(w *World) { bad := entryOf(7, 1, 2); bad.Verdict = block.Damaged; w.Target = []block.Entry{bad} }, "stops: " + RuleTargetDamaged, ""},
+		"the target was restarted before anything behind is cut": {func(w *World) { w.TargetServer.Started = 21*hour + 5 },
+			"fill what the target missed, until 1970-01-01T21:00:00Z (it was restarted), in a further round up to 1970-01-02T00:01:00.000Z", stepEnd},
+		"the target was restarted and does not scrape the same": {func(w *World) { w.TargetServer.Started, w.Uncovered = 22*hour, "two targets are missing" },
+			"does not scrape the same yet: two targets are missing", stepCut},
+		"the target was restarted and has no sample since": {func(w *World) { w.TargetServer.Started = 25 * hour }, "and has no newer sample yet", stepCut},
+		"the target was frozen": {func(w *World) { w.Outages = []seam.Range{{From: 22 * hour, To: 23 * hour}} },
+			"from 1970-01-01T22:00:00Z to 1970-01-01T23:00:00Z (it scraped nothing), in a further round", stepEnd},
 		"an undo left merged blocks":                    {func(w *World) { w.State.Merged = []string{old.Name} }, "stops: " + RuleTargetFresh, ""},
 		"a block of the source that lies behind is new": {func(w *World) { w.Source = append(w.Source, entryOf(3, 22, 24)) }, "cut piece A", stepCut},
 	}
@@ -83,6 +90,30 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%q, want %q:\n%s", kind, test.want, d)
 			}
 		})
+	}
+}
+
+// TestDecideLooksBeforeItEnds: nothing is compared and nothing is done before the target's own scrapes were looked through.
+func TestDecideLooksBeforeItEnds(t *testing.T) {
+	old := entryOf(1, 18, 20)
+	w := World{
+		Source: []block.Entry{old}, Target: []block.Entry{old}, SourceServer: observed(22, 24), TargetServer: observed(22, 25), SourceRange: 2 * hour, TargetRange: 2 * hour, WantsLook: true,
+		State: State{Frozen: []block.Entry{old}, Seam: 21 * hour, Rounds: []seam.Round{{From: 21 * hour, End: 21*hour + 60_000}}, Covered: 21 * hour, Released: true},
+	}
+	if d := Decide(&w); len(d.Steps) != 1 || d.Steps[0].Kind != stepLook {
+		t.Errorf("not looked yet:\n%s", d)
+	}
+	w.Looked, w.Unseen = true, "no answer"
+	if d := Decide(&w); len(d.Steps) != 0 || d.Phase == Done || !strings.Contains(d.String(), "waits: no answer") {
+		t.Errorf("looked in vain:\n%s", d)
+	}
+	w.Unseen = ""
+	if d := Decide(&w); d.Phase != Done || !strings.Contains(d.String(), "missed nothing since 1970-01-01T21:00:00.000Z") {
+		t.Errorf("nothing was found:\n%s", d)
+	}
+	w.TargetServer.Started, w.Uncovered = 22*hour, "not yet"
+	if d := Decide(&w); d.Phase != Coverage || len(d.Steps) != 0 {
+		t.Errorf("restarted, and not covered:\n%s", d)
 	}
 }
 

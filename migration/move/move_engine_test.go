@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,11 +188,12 @@ func (e *ends) check(t *testing.T, moment string) {
 	}
 }
 
-// series: everything of the source up to the target's first own sample, everything of the target's own, and nothing else.
+// series: everything of the source up to the target's first own sample, everything of the target's own, and nothing else but what lies
+// where the target missed a scrape.
 func (e *ends) series(t *testing.T, where string, source, target []proof.Sample, failed int) {
 	t.Helper()
 	first, stale := int64(1)<<62, 0
-	own := map[float64]int{}
+	own, ownTimes := map[float64]int{}, []int64{}
 	theirs, taken := map[int64]bool{}, map[int64]int{}
 	for _, s := range source {
 		theirs[s.Time] = true
@@ -204,12 +206,19 @@ func (e *ends) series(t *testing.T, where string, source, target []proof.Sample,
 			stale++ // of its own: after a scrape that failed, or when it was stopped
 		case strings.Contains(e.tickets.scraper[s.Value], "/3.16"):
 			own[s.Value]++
+			ownTimes = append(ownTimes, s.Time)
 			first = min(first, s.Time)
 		}
 	}
 	want := len(own) + stale
 	for _, s := range source {
-		if s.Time >= first || s.Time >= e.state.Seam && s.Time >= e.state.End() {
+		if s.Time >= e.state.Seam && s.Time >= e.state.End() {
+			continue
+		}
+		if i, _ := slices.BinarySearch(ownTimes, s.Time); s.Time >= first {
+			if taken[s.Time] == 1 && (i == len(ownTimes) || ownTimes[i]-ownTimes[i-1] > 1500) {
+				want++
+			}
 			continue
 		}
 		want++

@@ -66,6 +66,24 @@ func TestNewProgress(t *testing.T) {
 	}
 }
 
+func TestNewProgressTellsGaps(t *testing.T) {
+	piece := entryOf(7, 20, 21)
+	part := seam.Part{Source: "x", Side: seam.After}
+	w := &World{Target: []block.Entry{piece}, TargetServer: observed(20, 24), State: State{
+		Seam: 20 * hour, Covered: 22 * hour, Rounds: []seam.Round{{End: 21 * hour, Parts: []seam.Part{part}}, {End: 23 * hour}},
+		Cuts:    []seam.Done{{Part: part, Block: piece.Name, Filled: []block.Gap{{From: 20*hour + 1, To: 20*hour + 9, Samples: 3}}}},
+		Outages: []Outage{{Range: seam.Range{To: 20*hour + 8}}, {Range: seam.Range{To: 22*hour - 1}, Round: 1}},
+	}}
+	w.TargetServer.Started = 23 * hour
+	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+	from := at(20*hour + 1)
+	want := []Gap{{From: &from, To: at(20*hour + 9), Filled: true, Samples: 3}, {To: at(22*hour - 1)}, {To: at(23 * hour)}}
+	got := newProgress(w, &Decision{Phase: Seam}, nil)
+	if diff := cmp.Diff(want, got.Gaps); diff != "" || got.Round != 2 || !got.End.Equal(at(23*hour)) {
+		t.Errorf("%+v (-want +got):\n%s", got, diff)
+	}
+}
+
 func TestStopOf(t *testing.T) {
 	for want, err := range map[string]error{
 		RuleNotProved:    fmt.Errorf("at the end: %w", &Stop{RuleNotProved, "x"}),
