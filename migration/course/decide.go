@@ -29,16 +29,7 @@ func Decide(w *World) *Decision {
 	case w.Deleting && w.ClusterUnreachable != "":
 		course = []step{isAbandoned}
 	case w.finalized():
-		course = []step{clusterAnswers, hasFinalConfiguration, shimIsGone, isReleased}
-		d.Phase = v1alpha1.PhaseFinalized
-		if j := w.job(RoleFinalize); j != nil {
-			d.Line = j.Line
-		}
-		d.reach(beforeCutover()...)
-		d.reach(v1alpha1.ConditionCutOver, v1alpha1.ConditionReady)
-		if w.Spec.Goal == v1alpha1.GoalRolledBack {
-			d.hold(RuleWayBackIsOpen, v1alpha1.ReasonTooLate, true, "the move is final: the source may be gone; set spec.goal to Finalized")
-		}
+		course = w.final(d)
 	case w.goesBack():
 		course = rollback()
 		if len(w.Invalid) == 0 {
@@ -60,10 +51,29 @@ func Decide(w *World) *Decision {
 		}
 	}
 	w.gate(d)
-	if j := w.job(RoleProof); j != nil && j.Line != nil && j.Line.Phase != "" { // it knows more than the first run
+	w.tellNewest(d)
+	return d
+}
+
+// tellNewest prefers what the move's second run tells: it knows more than the first.
+func (w *World) tellNewest(d *Decision) {
+	if j := w.job(RoleProof); j != nil && j.Line != nil && j.Line.Phase != "" {
 		d.Move = j.Line
 	}
-	return d
+}
+
+// final is the course when the move is over.
+func (w *World) final(d *Decision) []step {
+	d.Phase = v1alpha1.PhaseFinalized
+	if j := w.job(RoleFinalize); j != nil {
+		d.Line = j.Line
+	}
+	d.reach(beforeCutover()...)
+	d.reach(v1alpha1.ConditionCutOver, v1alpha1.ConditionReady)
+	if w.Spec.Goal == v1alpha1.GoalRolledBack {
+		d.hold(RuleWayBackIsOpen, v1alpha1.ReasonTooLate, true, "the move is final: the source may be gone; set spec.goal to Finalized")
+	}
+	return []step{clusterAnswers, hasFinalConfiguration, shimIsGone, isReleased}
 }
 
 // beforeCutover are what was seen before users moved; it does not become untrue because its witnesses are gone.

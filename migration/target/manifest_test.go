@@ -67,7 +67,7 @@ func TestTemplatesOfUsers(t *testing.T) {
 		want     string // part of the error; empty: it is taken
 	}{
 		{"another field is taken", "terminationGracePeriodSeconds: 600", "terminationGracePeriodSeconds: 900\n      priorityClassName: high", ""},
-		{"another object is taken", "---\n# The name", "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: x}\n---\n# The name", ""},
+		{"another object is taken", "---\n# The way", "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: x}\n---\n# The way", ""},
 		{"a field that does not exist is refused", "terminationGracePeriodSeconds: 600", "terminationGrace: 600", `a StatefulSet: error unmarshaling JSON: while decoding JSON: json: unknown field "terminationGrace"`},
 		{"a value that the template does not have is refused", "{{ json .Size }}", "{{ json .Sise }}", "filling the template: "},
 		{"two replicas are refused", "replicas: 1", "replicas: 2", "has not one replica"},
