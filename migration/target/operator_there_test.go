@@ -118,14 +118,17 @@ func TestArgumentsThatAreMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := []string{"--storage.tsdb.retention.time=180d", "--scrape.discovery-reload-interval=30s", "--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=18d"}
+	all := []string{"--storage.tsdb.retention.time=180d"}
+	for _, a := range x.after.Spec.AdditionalArgs {
+		all = append(all, "--"+a.Name+"="+a.Value)
+	}
 	for name, c := range map[string]struct {
 		args []string
 		want string
 	}{
 		"none":                    {all, ""},
 		"a retention that stayed": {append([]string{"--storage.tsdb.retention.time=24h"}, all[1:]...), "--storage.tsdb.retention.time=180d"},
-		"blocks of any length":    {all[:3], "--storage.tsdb.max-block-duration=18d"},
+		"one that is not given":   {all[:len(all)-1], all[len(all)-1]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := x.Missing(c.args); got != c.want {
