@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +23,7 @@ type migrateOptions struct {
 	move.Options
 	from              transfer.MoveOptions
 	ssh               sshSource
+	replica           replicaOptions
 	source, target    server.Options
 	except            []string
 	scrapes, samples  int
@@ -52,6 +52,9 @@ are compared, sample by sample). It ends there: queries and alerts are moved by 
 
 It takes as long as the new server needs to cut its own head once: some three hours with blocks of two. What is waited for, and until about when, is
 printed. Killed at any moment, the same command goes on where it was; --dry-run prints what it would do now, and --undo takes back what it brought.
+
+With --replica the old server is one of two that scrape the same. For each range of blocks one of them is chosen, the one with more samples, and it is
+said why; samples of both are never put together. Where a block is damaged or a server is gone, the other one stands in if it holds the range whole.
 With --progress json standard output is one JSON line for each change (phase, steps, waits, blocks, transfer, proof), every two seconds at most while
 only numbers change. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
@@ -80,6 +83,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.StateDir, "state", "", "folder for what the next run has to know; one for each migration")
 	serverFlags(f, "source-server-", " of the old server", &o.source)
 	serverFlags(f, "target-", " of the new server", &o.target)
+	o.replica.flags(cmd)
 	f.StringSliceVar(&o.except, "except", nil, "job that the new server need not scrape; may be repeated")
 	f.BoolVar(&o.coverageAccepted, "accept-coverage", false, "go on although the new server does not scrape the same as the old one")
 	f.IntVar(&o.scrapes, "scrapes", 3, "how many scrapes of each target must agree")
@@ -111,6 +115,9 @@ func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
 	if o.undo && o.dryRun {
 		return &usageError{errors.New("--undo goes with no --dry-run")}
 	}
+	if err := o.replica.check(); err != nil {
+		return err
+	}
 	if o.progress == "json" {
 		return o.runLines(ctx, out, errs)
 	}
@@ -123,16 +130,12 @@ func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
 	}
 	defer end()
 	if o.dryRun {
-		d, err := move.Look(ctx, o.Options)
-		if err != nil {
-			return err
-		}
-		return o.printDecision(out, d)
+		return o.look(ctx, out)
 	}
 	if o.undo {
 		return o.takeBack(ctx, out)
 	}
-	s, err := move.Run(ctx, o.Options)
+	s, err := o.runMove(ctx)
 	if s == nil {
 		return err
 	}
@@ -166,13 +169,13 @@ func (o *migrateOptions) move(ctx context.Context, errs io.Writer) error {
 	}
 	defer end()
 	if o.undo {
-		done, err := move.Undo(ctx, o.Options)
+		done, err := o.undoMove(ctx)
 		if err == nil {
 			o.Report(undoProgress(done))
 		}
 		return err
 	}
-	_, err = move.Run(ctx, o.Options)
+	_, err = o.runMove(ctx)
 	return err
 }
 
@@ -193,7 +196,7 @@ func undoneWords(done *move.Undone) []string {
 
 // takeBack undoes a migration for people.
 func (o *migrateOptions) takeBack(ctx context.Context, out io.Writer) error {
-	done, err := move.Undo(ctx, o.Options)
+	done, err := o.undoMove(ctx)
 	if err != nil {
 		return err
 	}
@@ -239,46 +242,61 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 	if o.dryRun { // then no query is timed, and nothing is read but lists
 		o.from.Still = true
 	}
-	end, err := o.openSource(ctx, errs)
+	end, err := o.openSources(ctx, errs)
 	if err != nil {
 		return nil, err
-	}
-	o.SourceName = o.from.From
-	if info, err := os.Stat(o.from.From); err == nil && info.IsDir() {
-		if o.SourceName, err = filepath.Abs(o.from.From); err != nil {
-			end()
-			return nil, fmt.Errorf("naming the source: %w", err)
-		}
-	} else if o.ceiling > 0 { // a directory of this host is held where it is read
-		o.Pull.Pace = transfer.NewThrottle(transfer.ThrottleOptions{Budget: transfer.Budget{Ceiling: int64(o.ceiling)}}).Wait
 	}
 	o.Pull.KeepFree, o.Pull.Progress = uint64(o.keepFree), pullProgress(errs, time.Now)
 	o.Tell = tellMove(errs)
 	o.Coverage, o.Bridge, o.Proof, o.LateWindow = o.coverage, o.bridge, o.compare(errs), o.late
+	if o.replica.pair != nil { // a pair takes none: see its rules
+		o.LateWindow = nil
+	}
 	return end, nil
 }
 
-// openSource opens the old data directory, here or on its host.
-func (o *migrateOptions) openSource(ctx context.Context, errs io.Writer) (end func(), err error) {
-	if !isSSH(o.from.From) {
-		o.Source, end, err = transfer.OpenSource(ctx, o.from)
-		return end, err
-	}
-	args := []string{fmt.Sprintf("-latency-budget=%g", o.from.LatencyPercent)}
-	if o.dryRun {
-		args = []string{"-full-speed"}
-	} else if o.ssh.server.URL == "" {
-		if o.source.User != "" || o.source.TokenFile != "" {
-			return nil, &usageError{errors.New("--agent-server is missing: where the old server is reached from its own host, with --agent-server-password-file or the like there")}
-		}
-		o.ssh.server = server.Options{URL: o.source.URL}
-	}
-	a, err := o.ssh.open(ctx, o.from.From, args, errs)
-	if err != nil {
+// openSources opens the old data directory, and that of its replica.
+func (o *migrateOptions) openSources(ctx context.Context, errs io.Writer) (end func(), err error) {
+	if o.Source, end, err = o.openFrom(ctx, errs, o.from, o.ssh, o.source); err != nil {
 		return nil, err
 	}
-	o.Source = a.Source()
-	return a.Close, nil
+	if o.SourceName, err = sourceName(o.from.From); err != nil {
+		end()
+		return nil, err
+	}
+	if info, err := os.Stat(o.from.From); o.ceiling > 0 && (err != nil || !info.IsDir()) { // a directory of this host is held where it is read
+		o.Pull.Pace = transfer.NewThrottle(transfer.ThrottleOptions{Budget: transfer.Budget{Ceiling: int64(o.ceiling)}}).Wait
+	}
+	if o.replica.from.From == "" {
+		return end, nil
+	}
+	second, err := o.openReplica(ctx, errs)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	return func() { second(); end() }, nil
+}
+
+// openFrom opens an old data directory, here or on its host.
+func (o *migrateOptions) openFrom(ctx context.Context, errs io.Writer, from transfer.MoveOptions, over sshSource, old server.Options) (transfer.Source, func(), error) {
+	if !isSSH(from.From) {
+		return transfer.OpenSource(ctx, from)
+	}
+	args := []string{fmt.Sprintf("-latency-budget=%g", from.LatencyPercent)}
+	if o.dryRun {
+		args = []string{"-full-speed"}
+	} else if over.server.URL == "" {
+		if old.User != "" || old.TokenFile != "" {
+			return nil, nil, &usageError{errors.New("--agent-server is missing: where the old server is reached from its own host, with --agent-server-password-file or the like there")}
+		}
+		over.server = server.Options{URL: old.URL}
+	}
+	a, err := over.open(ctx, from.From, args, errs)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.Source(), a.Close, nil
 }
 
 // tellMove prints the next step, and waits when they change. Their times move a little while servers scrape.
@@ -312,6 +330,9 @@ func (o *migrateOptions) coverage(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	r, err := survey.NewCoverage(survey.CoverageOptions{Source: o.sourceC, Target: o.targetC, Scrapes: o.scrapes, Except: o.except}).Check(ctx)
+	if err != nil && ctx.Err() == nil && o.replica.client != nil { // one of two is enough
+		r, err = survey.NewCoverage(survey.CoverageOptions{Source: o.replica.client, Target: o.targetC, Scrapes: o.scrapes, Except: o.except}).Check(ctx)
+	}
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
@@ -358,21 +379,7 @@ func (o *migrateOptions) late(ctx context.Context) (time.Duration, error) {
 // compare is the proof at the end.
 func (o *migrateOptions) compare(errs io.Writer) func(context.Context, move.ProofInput) (*proof.Report, error) {
 	return func(ctx context.Context, in move.ProofInput) (*proof.Report, error) {
-		source, err := proof.NewServer(o.source)
-		if err != nil {
-			return nil, err
-		}
-		defer source.Close()
-		target, err := proof.NewServer(o.target)
-		if err != nil {
-			return nil, err
-		}
-		defer target.Close()
-		r, err := proof.Run(ctx, proof.Options{
-			LeftBehind: o.except,
-			Source:     source, Target: target, Seam: in.Seam, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
-			Samples: o.samples, Seed: uint64(rand.Uint32()), Progress: (&proofProgress{w: errs, last: time.Now()}).at,
-		})
+		r, err := o.prove(ctx, in, errs)
 		if err != nil {
 			return nil, err
 		}
