@@ -236,7 +236,6 @@ func (p *Pair) Parts(until int64) (parts []Part) {
 	return parts
 }
 
-
 // Undo takes away what a move brought, as move.Undo does, lets go of both, and forgets what was chosen.
 func (p *Pair) Undo(ctx context.Context, o move.Options) (*move.Undone, error) {
 	o.Source, o.SourceServer, o.SourceName = p, p, p.Name()
