@@ -13,6 +13,7 @@ import (
 
 	"github.com/slipway-dev/slipway/migration/move"
 	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/replica"
 	"github.com/slipway-dev/slipway/migration/server"
 	"github.com/slipway-dev/slipway/migration/survey"
 	"github.com/slipway-dev/slipway/migration/transfer"
@@ -90,7 +91,7 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.samples, "samples", 200, "how many pairs of a series and a window the proof compares bit by bit")
 	f.DurationVar(&o.SeamSpan, "seam-span", 10*time.Minute, "how long after both scrape the same the old server's samples fill gaps; longer than the longest scrape interval")
 	f.StringSliceVar(&o.Lost, "lost", nil, "give up the samples of this block of the source; may be repeated")
-	f.StringSliceVar(&o.Overrides, "override", nil, "switch off this rule: "+strings.Join(overridable(), ", "))
+	f.StringSliceVar(&o.Overrides, "override", nil, "switch off this rule: "+strings.Join(append(overridable(), replica.RuleOneScrape), ", "))
 	f.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")
 	f.StringVar(&o.Pull.Seed, "seed", "", "data directory of this host that may hold a part of the same: only the difference travels")
 	f.Float64Var(&o.from.LatencyPercent, "latency-budget", 20, "percent by which the old server's query may become slower; an agent that runs already has its own")
