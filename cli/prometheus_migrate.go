@@ -257,26 +257,28 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 }
 
 // openSources opens the old data directory, and that of its replica.
-func (o *migrateOptions) openSources(ctx context.Context, errs io.Writer) (end func(), err error) {
-	if o.Source, end, err = o.openFrom(ctx, errs, o.from, o.ssh, o.source); err != nil {
+func (o *migrateOptions) openSources(ctx context.Context, errs io.Writer) (func(), error) {
+	source, first, err := o.openFrom(ctx, errs, o.from, o.ssh, o.source)
+	if err != nil {
 		return nil, err
 	}
+	o.Source = source
 	if o.SourceName, err = sourceName(o.from.From); err != nil {
-		end()
+		first()
 		return nil, err
 	}
 	if info, err := os.Stat(o.from.From); o.ceiling > 0 && (err != nil || !info.IsDir()) { // a directory of this host is held where it is read
 		o.Pull.Pace = transfer.NewThrottle(transfer.ThrottleOptions{Budget: transfer.Budget{Ceiling: int64(o.ceiling)}}).Wait
 	}
 	if o.replica.from.From == "" {
-		return end, nil
+		return first, nil
 	}
 	second, err := o.openReplica(ctx, errs)
 	if err != nil {
-		end()
+		first()
 		return nil, err
 	}
-	return func() { second(); end() }, nil
+	return func() { second(); first() }, nil
 }
 
 // openFrom opens an old data directory, here or on its host.

@@ -220,28 +220,35 @@ func (p *Pair) look(ctx context.Context) (*World, error) {
 	} else if !errors.Is(err, move.ErrNoState) {
 		return nil, err
 	}
-	for m, one := range p.o.Members {
-		if p.gone[m] {
-			continue
-		}
-		list, err := transfer.List(ctx, one.Source)
-		switch {
-		case err == nil:
-			p.mute[m] = time.Time{}
-			w.Blocks[m] = list.Blocks
-			continue
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case !transfer.Unanswered(err) || len(p.state.Cells) == 0 || p.needed(m):
-			return nil, fmt.Errorf("listing the replica %s: %w", p.names[m], err)
-		case p.mute[m].IsZero():
-			p.mute[m] = time.Now()
-		}
-		if time.Since(p.mute[m]) < p.o.Patience { // nothing is chosen without it yet
-			w.Until = math.MinInt64
+	for m := range 2 {
+		if err := p.list(ctx, w, m); err != nil {
+			return nil, err
 		}
 	}
 	return w, nil
+}
+
+// list lists one of them. One that is silent and whose blocks are all there is waited for, and then nothing is chosen from it any more.
+func (p *Pair) list(ctx context.Context, w *World, m int) error {
+	if p.gone[m] {
+		return nil
+	}
+	list, err := transfer.List(ctx, p.o.Members[m].Source)
+	switch {
+	case err == nil:
+		p.mute[m], w.Blocks[m] = time.Time{}, list.Blocks
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !transfer.Unanswered(err) || len(p.state.Cells) == 0 || p.needed(m):
+		return fmt.Errorf("listing the replica %s: %w", p.names[m], err)
+	case p.mute[m].IsZero():
+		p.mute[m] = time.Now()
+	}
+	if time.Since(p.mute[m]) < p.o.Patience { // nothing is chosen without it yet
+		w.Until = math.MinInt64
+	}
+	return nil
 }
 
 // horizon is the time before which no sample is in a head.

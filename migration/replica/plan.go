@@ -86,16 +86,13 @@ type group struct {
 func Choose(w World) (*Choice, error) {
 	c := &Choice{Cells: slices.Clone(w.Cells), Until: w.Until}
 	for _, e := range slices.Concat(w.Blocks[0], w.Blocks[1]) {
-		if e.Meta == nil && e.Verdict == block.Damaged && !slices.Contains(w.Lost, e.Name) { // nobody knows which range it has
-			c.Open = append(c.Open, e)
+		if e.Meta == nil && e.Verdict == block.Damaged { // nobody knows which range it has
+			c.Open = append(c.Open, w.kept(e)...)
 		}
 	}
-	chosen := int64(math.MinInt64)
-	prefer := 0
-	for _, x := range w.Cells {
-		if x.To > chosen {
-			chosen, prefer = x.To, x.Member
-		}
+	chosen, prefer := int64(math.MinInt64), 0
+	if n := len(w.Cells); n > 0 {
+		chosen, prefer = w.Cells[n-1].To, w.Cells[n-1].Member
 	}
 	for _, g := range w.groups(chosen) {
 		if w.End > 0 && g.from >= w.End {
@@ -112,15 +109,16 @@ func Choose(w World) (*Choice, error) {
 		case g.reaching != "":
 			return nil, &ReachesBackError{g.reaching, g.from, g.to}
 		default:
-			for _, e := range slices.Concat(g.bad[0], g.bad[1]) {
-				if !slices.Contains(w.Lost, e.Name) {
-					c.Open = append(c.Open, e)
-				}
-			}
+			c.Open = append(c.Open, w.kept(slices.Concat(g.bad[0], g.bad[1])...)...)
 		}
 	}
 	c.Until = max(c.Until, chosen)
 	return c, nil
+}
+
+// kept leaves out what a person gives up.
+func (w *World) kept(list ...block.Entry) []block.Entry {
+	return slices.DeleteFunc(list, func(e block.Entry) bool { return slices.Contains(w.Lost, e.Name) })
 }
 
 // groups sorts what is not chosen yet into ranges.
@@ -175,44 +173,55 @@ func (w *World) unfit(e *block.Entry) bool {
 	return e.Verdict != block.OK || slices.Contains(w.Damaged, e.Name) || slices.Contains(w.Lost, e.Name)
 }
 
+// cell takes a range from one replica.
+func (g *group) cell(member int, why string) *Cell {
+	x := &Cell{From: g.from, To: g.to, Member: member, Why: why}
+	for _, e := range g.good[member] {
+		x.Pieces = append(x.Pieces, Piece{Entry: e})
+	}
+	return x
+}
+
 // choose chooses one of two; nil: neither has the range.
 func (w *World) choose(g group, prefer int) *Cell {
-	cell := func(m int, why string) *Cell {
-		x := &Cell{From: g.from, To: g.to, Member: m, Why: why}
-		for _, e := range g.good[m] {
-			x.Pieces = append(x.Pieces, Piece{Entry: e})
-		}
-		return x
-	}
 	for m := range 2 { // what is damaged is replaced only by what is whole; given up is given up
-		other := 1 - m
-		if damaged := w.damaged(g.bad[m]); damaged != "" && (len(w.damaged(g.bad[other])) > 0 || len(g.good[other]) == 0 ||
-			less(samples(g.good[other]), samples(g.good[m])+samples(g.bad[m]), g.to-g.from) > slack(g.to-g.from)) {
-			return nil
-		} else if damaged != "" {
-			return cell(other, fmt.Sprintf("block %s of %s is damaged", damaged, w.Names[m]))
+		if damaged := w.damaged(g.bad[m]); damaged != "" {
+			if !w.whole(g, 1-m) {
+				return nil
+			}
+			return g.cell(1-m, fmt.Sprintf("block %s of %s is damaged", damaged, w.Names[m]))
 		}
 	}
 	switch {
 	case len(g.good[0])+len(g.good[1]) == 0:
 		return nil
 	case len(g.good[0]) == 0:
-		return cell(1, w.Names[0]+" has nothing there")
+		return g.cell(1, w.Names[0]+" has nothing there")
 	case len(g.good[1]) == 0:
-		return cell(0, w.Names[1]+" has nothing there")
+		return g.cell(0, w.Names[1]+" has nothing there")
+	case w.Seam > 0 && g.from >= w.Seam:
+		return g.cell(prefer, "it lies behind the seam, which is of one replica")
 	}
-	if w.Seam > 0 && g.from >= w.Seam {
-		return cell(prefer, "it lies behind the seam, which is of one replica")
-	}
+	return w.better(g, prefer)
+}
+
+// whole says that a replica has all of a range of which the other one has something damaged.
+func (w *World) whole(g group, member int) bool {
+	theirs := samples(g.good[1-member]) + samples(g.bad[1-member])
+	return w.damaged(g.bad[member]) == "" && len(g.good[member]) > 0 && less(samples(g.good[member]), theirs, g.to-g.from) <= slack(g.to-g.from)
+}
+
+// better chooses by the numbers of samples.
+func (w *World) better(g group, prefer int) *Cell {
 	other := 1 - prefer
 	mine, theirs := samples(g.good[prefer]), samples(g.good[other])
 	if lacks := less(mine, theirs, g.to-g.from); lacks > slack(g.to-g.from) {
-		return cell(other, fmt.Sprintf("%s has %s there, which is as if it missed %s", w.Names[prefer], fewer(mine, theirs), lacks.Round(time.Second)))
+		return g.cell(other, fmt.Sprintf("%s has %s there, which is as if it missed %s", w.Names[prefer], fewer(mine, theirs), lacks.Round(time.Second)))
 	}
 	if theirs < mine {
-		return cell(prefer, fmt.Sprintf("%s has %s there", w.Names[other], fewer(theirs, mine)))
+		return g.cell(prefer, fmt.Sprintf("%s has %s there", w.Names[other], fewer(theirs, mine)))
 	}
-	return cell(prefer, "both have it")
+	return g.cell(prefer, "both have it")
 }
 
 // damaged names the first block that is damaged and not given up.

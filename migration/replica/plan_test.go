@@ -165,7 +165,7 @@ func TestSubstitute(t *testing.T) {
 // TestChooseNeverTakesARangeTwice plays two replicas that cut, compact, miss and damage blocks, and looks at what is chosen after each step:
 // no two cells overlap, what was chosen is not changed, and every range that was written is somebody's.
 func TestChooseNeverTakesARangeTwice(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		var blocks [2][]block.Entry
 		var cells []Cell
@@ -187,8 +187,8 @@ func TestChooseNeverTakesARangeTwice(t *testing.T) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			if d := cmp.Diff(shape(cells), shape(c.Cells[:len(cells)])); d != "" {
-				t.Fatalf("seed %d: a choice changed: %s", seed, d)
+			if before, now := shape(cells), shape(c.Cells[:len(cells)]); before != now {
+				t.Fatalf("seed %d: a choice changed: %s to %s", seed, before, now)
 			}
 			for i := 1; i < len(c.Cells); i++ {
 				if c.Cells[i].From < c.Cells[i-1].To {

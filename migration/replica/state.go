@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/slipway-dev/slipway/durable"
 )
@@ -55,16 +56,15 @@ func readState(dir string, names [2]string) (*state, error) {
 	case s.Names != names:
 		return nil, fmt.Errorf("what was chosen in %s is of %s and %s: name the same two in the same order, or take another folder for another move", dir, s.Names[0], s.Names[1])
 	}
-	for _, c := range s.Cells {
-		bad := c.Member < 0 || c.Member > 1 || c.From >= c.To || len(c.Pieces) == 0
-		for _, p := range c.Pieces {
-			bad = bad || p.Meta == nil
-		}
-		if bad {
-			return nil, fmt.Errorf("reading %s: the range from %d to %d makes no sense", path, c.From, c.To)
-		}
+	if i := slices.IndexFunc(s.Cells, func(c Cell) bool { return !c.valid() }); i >= 0 {
+		return nil, fmt.Errorf("reading %s: the range from %d to %d makes no sense", path, s.Cells[i].From, s.Cells[i].To)
 	}
 	return &s, nil
+}
+
+func (c *Cell) valid() bool {
+	unknown := func(p Piece) bool { return p.Meta == nil }
+	return (c.Member == 0 || c.Member == 1) && c.From < c.To && len(c.Pieces) > 0 && !slices.ContainsFunc(c.Pieces, unknown)
 }
 
 // write replaces the file: whole and durable, or as it was.

@@ -96,19 +96,27 @@ func Agent(o AgentOptions) (*AgentObjects, error) {
 	return all, nil
 }
 
-// server finds the server's container, and checks what was given.
-func (o *AgentOptions) server() (*corev1.Container, error) {
+// check says what is missing.
+func (o *AgentOptions) check() error {
 	switch {
 	case o.Pod == nil || o.Pod.Name == "" || o.Pod.Namespace == "":
-		return nil, errors.New("the old server's pod has no name or no namespace: give it as kubectl get pod NAME -n NAMESPACE -o yaml writes it")
+		return errors.New("the old server's pod has no name or no namespace: give it as kubectl get pod NAME -n NAMESPACE -o yaml writes it")
 	case len(o.beside()) == 0:
-		return nil, fmt.Errorf("pod %s has no label that the agent could find its node by: give it one", o.Pod.Name)
+		return fmt.Errorf("pod %s has no label that the agent could find its node by: give it one", o.Pod.Name)
 	case o.Image == "":
-		return nil, errors.New("the image is missing: it is the one that slipway image build makes")
+		return errors.New("the image is missing: it is the one that slipway image build makes")
 	case o.ServerURL == "":
-		return nil, errors.New("the address of the old server is missing, as in http://prometheus.monitoring.svc:9090")
-	case o.NodePort != 0 && o.Service != corev1.ServiceTypeNodePort && o.Service != corev1.ServiceTypeLoadBalancer:
-		return nil, fmt.Errorf("a Service of type %s has no port on nodes", o.Service)
+		return errors.New("the address of the old server is missing, as in http://prometheus.monitoring.svc:9090")
+	case o.NodePort != 0 && o.Service == corev1.ServiceTypeClusterIP:
+		return fmt.Errorf("a Service of type %s has no port on nodes", o.Service)
+	}
+	return nil
+}
+
+// server finds the server's container.
+func (o *AgentOptions) server() (*corev1.Container, error) {
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	list := o.Pod.Spec.Containers
 	i := slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == o.Container })
@@ -118,14 +126,14 @@ func (o *AgentOptions) server() (*corev1.Container, error) {
 			i = 0
 		}
 	}
-	if i < 0 {
-		var names []string
-		for _, c := range list {
-			names = append(names, c.Name)
-		}
-		return nil, fmt.Errorf("pod %s has the containers %s: say which one is the Prometheus server", o.Pod.Name, strings.Join(names, ", "))
+	if i >= 0 {
+		return &list[i], nil
 	}
-	return &list[i], nil
+	var names []string
+	for _, c := range list {
+		names = append(names, c.Name)
+	}
+	return nil, fmt.Errorf("pod %s has the containers %s: say which one is the Prometheus server", o.Pod.Name, strings.Join(names, ", "))
 }
 
 const dataFlag = "storage.tsdb.path"
