@@ -9,6 +9,6 @@ func newPrometheusAgentCommand() *cobra.Command {
 		Short: "Offer the blocks of a data directory to another host",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPrometheusAgentInitCommand(), newPrometheusAgentSourceCommand(), newPrometheusAgentRemoveCommand())
+	cmd.AddCommand(newPrometheusAgentInitCommand(), newPrometheusAgentManifestCommand(), newPrometheusAgentSourceCommand(), newPrometheusAgentRemoveCommand())
 	return cmd
 }

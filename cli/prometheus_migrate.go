@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/slipway-dev/slipway/migration/move"
 	"github.com/slipway-dev/slipway/migration/proof"
+	"github.com/slipway-dev/slipway/migration/replica"
 	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/server"
 	"github.com/slipway-dev/slipway/migration/survey"
@@ -25,6 +25,7 @@ type migrateOptions struct {
 	move.Options
 	from              transfer.MoveOptions
 	ssh               sshSource
+	replica           replicaOptions
 	source, target    server.Options
 	except            []string
 	scrapes, samples  int
@@ -57,6 +58,8 @@ printed. Killed at any moment, the same command goes on where it was; --dry-run 
 
 What the new server misses because it is down, frozen or cut off is filled with the old server's samples. Run the command again after its end when the
 new server was restarted: it fills what that missed, which takes until the heads are cut again, and compares anew; where nothing was missed it ends at once.
+With --replica the old server is one of two that scrape the same. For each range of blocks one of them is chosen, the one with more samples, and it is
+said why; samples of both are never put together. Where a block is damaged or a server is gone, the other one stands in if it holds the range whole.
 With --progress json standard output is one JSON line for each change (phase, steps, waits, blocks, transfer, proof), every two seconds at most while
 only numbers change; a proof in full is a line of its own, {"report": …}. The last line of a run that has come to its end has "done": true or a "stop" with its rule.
 Exit codes: 0 all is there and proved, 1 it cannot go on (the reason is named), 2 wrong usage, 130 interrupted.`,
@@ -85,13 +88,14 @@ func (o *migrateOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.StateDir, "state", "", "folder for what the next run has to know; one for each migration")
 	serverFlags(f, "source-server-", " of the old server", &o.source)
 	serverFlags(f, "target-", " of the new server", &o.target)
+	o.replica.flags(cmd)
 	f.StringSliceVar(&o.except, "except", nil, "job that the new server need not scrape; may be repeated")
 	f.BoolVar(&o.coverageAccepted, "accept-coverage", false, "go on although the new server does not scrape the same as the old one")
 	f.IntVar(&o.scrapes, "scrapes", 3, "how many scrapes of each target must agree")
 	f.IntVar(&o.samples, "samples", 200, "how many pairs of a series and a window the proof compares bit by bit")
 	f.DurationVar(&o.SeamSpan, "seam-span", 10*time.Minute, "how far behind the moment when both scrape the same gaps are filled; longer than the longest scrape interval")
 	f.StringSliceVar(&o.Lost, "lost", nil, "give up the samples of this block of the source; may be repeated")
-	f.StringSliceVar(&o.Overrides, "override", nil, "switch off this rule: "+strings.Join(overridable(), ", "))
+	f.StringSliceVar(&o.Overrides, "override", nil, "switch off this rule: "+strings.Join(append(overridable(), replica.RuleOneScrape), ", "))
 	f.IntVar(&o.Pull.Parallel, "parallel", 4, "pieces that travel at once")
 	f.StringVar(&o.Pull.Seed, "seed", "", "data directory of this host that may hold a part of the same: only the difference travels")
 	f.Float64Var(&o.from.LatencyPercent, "latency-budget", 20, "percent by which the old server's query may become slower; an agent that runs already has its own")
@@ -116,6 +120,9 @@ func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
 	if o.undo && o.dryRun {
 		return &usageError{errors.New("--undo goes with no --dry-run")}
 	}
+	if err := o.replica.check(); err != nil {
+		return err
+	}
 	if o.progress == "json" {
 		return o.runLines(ctx, out, errs)
 	}
@@ -128,16 +135,12 @@ func (o *migrateOptions) run(ctx context.Context, out, errs io.Writer) error {
 	}
 	defer end()
 	if o.dryRun {
-		d, err := move.Look(ctx, o.Options)
-		if err != nil {
-			return err
-		}
-		return o.printDecision(out, d)
+		return o.look(ctx, out)
 	}
 	if o.undo {
 		return o.takeBack(ctx, out)
 	}
-	s, err := move.Run(ctx, o.Options)
+	s, err := o.runMove(ctx)
 	if s == nil {
 		return err
 	}
@@ -171,13 +174,13 @@ func (o *migrateOptions) move(ctx context.Context, errs io.Writer) error {
 	}
 	defer end()
 	if o.undo {
-		done, err := move.Undo(ctx, o.Options)
+		done, err := o.undoMove(ctx)
 		if err == nil {
 			o.Report(undoProgress(done))
 		}
 		return err
 	}
-	_, err = move.Run(ctx, o.Options)
+	_, err = o.runMove(ctx)
 	return err
 }
 
@@ -198,7 +201,7 @@ func undoneWords(done *move.Undone) []string {
 
 // takeBack undoes a migration for people.
 func (o *migrateOptions) takeBack(ctx context.Context, out io.Writer) error {
-	done, err := move.Undo(ctx, o.Options)
+	done, err := o.undoMove(ctx)
 	if err != nil {
 		return err
 	}
@@ -244,46 +247,63 @@ func (o *migrateOptions) open(ctx context.Context, errs io.Writer) (func(), erro
 	if o.dryRun { // then no query is timed, and nothing is read but lists
 		o.from.Still = true
 	}
-	end, err := o.openSource(ctx, errs)
+	end, err := o.openSources(ctx, errs)
 	if err != nil {
 		return nil, err
-	}
-	o.SourceName = o.from.From
-	if info, err := os.Stat(o.from.From); err == nil && info.IsDir() {
-		if o.SourceName, err = filepath.Abs(o.from.From); err != nil {
-			end()
-			return nil, fmt.Errorf("naming the source: %w", err)
-		}
-	} else if o.ceiling > 0 { // a directory of this host is held where it is read
-		o.Pull.Pace = transfer.NewThrottle(transfer.ThrottleOptions{Budget: transfer.Budget{Ceiling: int64(o.ceiling)}}).Wait
 	}
 	o.Pull.KeepFree, o.Pull.Progress = uint64(o.keepFree), pullProgress(errs, time.Now)
 	o.Tell = tellMove(errs)
 	o.Coverage, o.Bridge, o.Proof, o.LateWindow, o.Outages = o.coverage, o.bridge, o.compare(errs), o.late, o.outages
+	if o.replica.pair != nil { // a pair takes none: see its rules
+		o.LateWindow = nil
+	}
 	return end, nil
 }
 
-// openSource opens the old data directory, here or on its host.
-func (o *migrateOptions) openSource(ctx context.Context, errs io.Writer) (end func(), err error) {
-	if !isSSH(o.from.From) {
-		o.Source, end, err = transfer.OpenSource(ctx, o.from)
-		return end, err
-	}
-	args := []string{fmt.Sprintf("-latency-budget=%g", o.from.LatencyPercent)}
-	if o.dryRun {
-		args = []string{"-full-speed"}
-	} else if o.ssh.server.URL == "" {
-		if o.source.User != "" || o.source.TokenFile != "" {
-			return nil, &usageError{errors.New("--agent-server is missing: where the old server is reached from its own host, with --agent-server-password-file or the like there")}
-		}
-		o.ssh.server = server.Options{URL: o.source.URL}
-	}
-	a, err := o.ssh.open(ctx, o.from.From, args, errs)
+// openSources opens the old data directory, and that of its replica.
+func (o *migrateOptions) openSources(ctx context.Context, errs io.Writer) (func(), error) {
+	source, first, err := o.openFrom(ctx, errs, o.from, o.ssh, o.source)
 	if err != nil {
 		return nil, err
 	}
-	o.Source = a.Source()
-	return a.Close, nil
+	o.Source = source
+	if o.SourceName, err = sourceName(o.from.From); err != nil {
+		first()
+		return nil, err
+	}
+	if info, err := os.Stat(o.from.From); o.ceiling > 0 && (err != nil || !info.IsDir()) { // a directory of this host is held where it is read
+		o.Pull.Pace = transfer.NewThrottle(transfer.ThrottleOptions{Budget: transfer.Budget{Ceiling: int64(o.ceiling)}}).Wait
+	}
+	if o.replica.from.From == "" {
+		return first, nil
+	}
+	second, err := o.openReplica(ctx, errs)
+	if err != nil {
+		first()
+		return nil, err
+	}
+	return func() { second(); first() }, nil
+}
+
+// openFrom opens an old data directory, here or on its host.
+func (o *migrateOptions) openFrom(ctx context.Context, errs io.Writer, from transfer.MoveOptions, over sshSource, old server.Options) (transfer.Source, func(), error) {
+	if !isSSH(from.From) {
+		return transfer.OpenSource(ctx, from)
+	}
+	args := []string{fmt.Sprintf("-latency-budget=%g", from.LatencyPercent)}
+	if o.dryRun {
+		args = []string{"-full-speed"}
+	} else if over.server.URL == "" {
+		if old.User != "" || old.TokenFile != "" {
+			return nil, nil, &usageError{errors.New("--agent-server is missing: where the old server is reached from its own host, with --agent-server-password-file or the like there")}
+		}
+		over.server = server.Options{URL: old.URL}
+	}
+	a, err := over.open(ctx, from.From, args, errs)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.Source(), a.Close, nil
 }
 
 // tellMove prints the next step, and waits when they change. Their times move a little while servers scrape.
@@ -317,6 +337,9 @@ func (o *migrateOptions) coverage(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	r, err := survey.NewCoverage(survey.CoverageOptions{Source: o.sourceC, Target: o.targetC, Scrapes: o.scrapes, Except: o.except}).Check(ctx)
+	if err != nil && ctx.Err() == nil && o.replica.client != nil { // one of two is enough
+		r, err = survey.NewCoverage(survey.CoverageOptions{Source: o.replica.client, Target: o.targetC, Scrapes: o.scrapes, Except: o.except}).Check(ctx)
+	}
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
@@ -372,21 +395,7 @@ func (o *migrateOptions) late(ctx context.Context) (time.Duration, error) {
 // compare is the proof at the end.
 func (o *migrateOptions) compare(errs io.Writer) func(context.Context, move.ProofInput) (*proof.Report, error) {
 	return func(ctx context.Context, in move.ProofInput) (*proof.Report, error) {
-		source, err := proof.NewServer(o.source)
-		if err != nil {
-			return nil, err
-		}
-		defer source.Close()
-		target, err := proof.NewServer(o.target)
-		if err != nil {
-			return nil, err
-		}
-		defer target.Close()
-		r, err := proof.Run(ctx, proof.Options{
-			LeftBehind: leftBehind(ctx, errs, o.except, source, target),
-			Source:     source, Target: target, Seam: in.Seam, SeamEnd: in.End, Filled: in.Filled, SourceBlocks: in.SourceBlocks, TargetBlocks: in.TargetBlocks,
-			Samples: o.samples, Seed: uint64(rand.Uint32()), Progress: (&proofProgress{w: errs, last: time.Now()}).at,
-		})
+		r, err := o.prove(ctx, in, errs)
 		if err != nil {
 			return nil, err
 		}

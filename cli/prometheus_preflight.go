@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/slipway-dev/slipway/migration/replica"
 	"github.com/slipway-dev/slipway/migration/server"
 	"github.com/slipway-dev/slipway/migration/survey"
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 
 type preflightOptions struct {
 	source, target server.Options
+	replica        server.Options
 	coverage       survey.CoverageOptions
 	free           bytesValue
 	override       []string
@@ -63,6 +65,9 @@ Exit codes: 0 nothing speaks against the move but warnings, 1 a rule refuses it 
 		_ = cmd.MarkFlagRequired(side.name)
 		_ = cmd.RegisterFlagCompletionFunc(side.name, cobra.NoFileCompletions)
 	}
+	o.replica = server.Options{Name: "replica", Timeout: time.Minute, Pause: 10 * time.Millisecond, LatencyBudget: 2 * time.Second}
+	f.StringVar(&o.replica.URL, "replica", "", "address of a second old server that scrapes the same, where both are to be moved as one")
+	serverFlags(f, "replica-", " of the replica", &o.replica)
 	f.IntVar(&o.coverage.Scrapes, "scrapes", 3, "how many scrapes of each target have to agree")
 	f.DurationVar(&o.coverage.Wait, "wait", 0, "how long to wait until both scrape the same, such as after a start of the target")
 	f.StringSliceVar(&o.coverage.Except, "except", nil, "this job may stay behind; may be repeated")
@@ -75,7 +80,7 @@ Exit codes: 0 nothing speaks against the move but warnings, 1 a rule refuses it 
 
 func (o *preflightOptions) run(cmd *cobra.Command) error {
 	for _, name := range o.override {
-		if !slices.Contains(survey.Overridable(), name) {
+		if !slices.Contains(append(survey.Overridable(), replica.RuleOneScrape), name) {
 			return &usageError{fmt.Errorf("--override %s: there is no such rule that can be switched off; choose from %s", name, strings.Join(survey.Overridable(), ", "))}
 		}
 	}
@@ -156,6 +161,18 @@ func (o *preflightOptions) once(cmd *cobra.Command) (*preflight, error) {
 		p.Coverage = &r.Coverage
 	}
 	r.Findings = survey.Judge(p, o.override)
+	if o.replica.URL != "" {
+		second, err := server.New(o.replica)
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		defer second.Close()
+		pair, err := judgePair(ctx, o.coverage.Source, second, o.override)
+		if err != nil {
+			return nil, err
+		}
+		r.Findings = append(r.Findings, pair...)
+	}
 	r.Verdict = survey.Worst(r.Findings)
 	return r, nil
 }

@@ -72,7 +72,7 @@ func TestHelp(t *testing.T) {
 		"cluster", "cluster create", "cluster scale", "cluster delete", "cluster kubeconfig", "cluster plan",
 		"machine", "machine add", "machine list", "machine inspect", "machine quarantine", "machine release",
 		"operation", "operation list", "operation run", "operation logs", "operation retry", "operation cancel", "tree", "history", "freeze",
-		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus shim", "prometheus agent", "prometheus agent init", "prometheus agent source", "prometheus agent remove",
+		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus shim", "prometheus agent", "prometheus agent init", "prometheus agent manifest", "prometheus agent source", "prometheus agent remove",
 		"prometheus volume", "prometheus plan", "prometheus preflight", "prometheus target", "prometheus target config", "prometheus target manifests", "prometheus migrate", "prometheus status",
 		"prometheus rehearse", "prometheus cut", "prometheus cutover", "prometheus rollback", "prometheus finalize",
 	} {

@@ -56,6 +56,9 @@ type Options struct {
 	MaxFindings int
 	// Progress hears of a check, what is done of it, and how much there is (0 if that is not known).
 	Progress func(check string, done, total int)
+
+	// parts says that other parts of the history came from other sources.
+	parts bool
 }
 
 func (o *Options) complete() {
@@ -109,7 +112,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		if err := r.bounds(); err != nil {
 			return nil, err
 		}
-		for _, check := range []func(context.Context) error{r.blocks, r.series, r.counts, r.samples, r.seam, r.queries} {
+		for _, check := range []func(context.Context) error{r.blocks, r.series, r.counts, r.samples, r.seam, r.queriesOfOne} {
 			if err := check(ctx); err != nil {
 				return nil, err
 			}

@@ -230,6 +230,9 @@ func (r *run) seam(ctx context.Context) error {
 	return r.check(ctx, "seam", func(c *Check) error {
 		span, heads := r.o.SeamSpan.Milliseconds(), min(r.report.Source.HeadMax, r.report.Target.HeadMax)
 		w := window{r.o.Seam - span, min(cmp.Or(r.o.SeamEnd, r.o.Seam+span), heads)}
+		if r.o.parts {
+			w.from = max(w.from, r.report.From)
+		}
 		if w.to <= r.o.Seam {
 			c.find(Finding{Kind: Unreachable, What: "the time behind the seam", Text: fmt.Sprintf("one of the servers holds nothing behind %s yet", stamp(heads))})
 			c.conclude(1, "seams")

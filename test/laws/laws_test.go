@@ -54,6 +54,7 @@ var rooms = map[string][]string{
 	"migration/proof":     {"migration/block", "migration/server"},
 	"migration/rehearsal": {"migration/rule", "migration/server", "migration/skew", "migration/survey", "migration/volume"},
 	"migration/rule":      {},
+	"migration/replica":   {"migration/block", "migration/move", "migration/rule", "migration/transfer", "durable"},
 	"migration/seam":      {"migration/block"},
 	"migration/server":    {},
 	"migration/shim":      {"migration/block", "migration/server", "migration/transfer", "durable"},

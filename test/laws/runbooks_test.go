@@ -21,7 +21,7 @@ import (
 // groupPages are the pages that have a row for each rule of a package; the rules of all other packages have a page each.
 var groupPages = map[string]string{
 	"survey": "preflight-refuses", "volume": "volume-refuses", "target": "target-refuses", "cutover": "cutover-refuses",
-	"rehearsal": "preflight-refuses", "course": "migration-holds", "endpoint": "endpoint-leads",
+	"rehearsal": "preflight-refuses", "replica": "replica-refuses", "course": "migration-holds", "endpoint": "endpoint-leads",
 }
 
 // rulesOf finds the rules that can stop a move: constants named Rule…, by package. Those of skew are findings to read.
