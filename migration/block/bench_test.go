@@ -69,6 +69,36 @@ func scrubWhole(b *testing.B, d *Dir, name string, o ScrubOptions) error {
 	return err
 }
 
+// BenchmarkCutWithout cuts the last hour of a block of five, of which another directory has everything but one outage, and holds the time
+// against that of the same cut without a look at the other one.
+func BenchmarkCutWithout(b *testing.B) {
+	source, target := b.TempDir(), b.TempDir()
+	name := makeBlock(b, source, shape{series: 3000, samples: 1200})
+	o := CutOptions{Block: name, At: fixtureStart + 960*fixtureStep, Keep: After}
+	without := &Without{Dir: target, Lacking: Gaps}
+	for _, begin := range []int64{0, 1100} {
+		without.Blocks = append(without.Blocks, makeBlock(b, target, shape{series: 3000, samples: 1080 - int(begin)*9/10, start: fixtureStart + begin*fixtureStep + 7000}))
+	}
+	d := openDir(b, source)
+	took := map[bool]time.Duration{}
+	for b.Loop() {
+		for _, look := range []bool{false, true} {
+			if o.Without = nil; look {
+				o.Without = without
+			}
+			o.Staging = b.TempDir()
+			start := time.Now()
+			if _, err := d.Cut(b.Context(), o); err != nil {
+				b.Fatal(err)
+			}
+			took[look] += time.Since(start)
+		}
+	}
+	b.ReportMetric(took[true].Seconds()/took[false].Seconds(), "without/whole")
+	b.ReportMetric(took[true].Seconds()/float64(b.N), "s/cut")
+	b.ReportMetric(0, "ns/op")
+}
+
 // benchBlock makes some 100 MB: half counters, which pack well, half random values, which do not.
 func benchBlock(b *testing.B, dir string) string {
 	w, err := tsdb.NewBlockWriter(quiet, dir, tsdb.DefaultBlockDuration)
