@@ -350,6 +350,11 @@ func (h *kindMove) sameHistory(when string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	if e := m.Status.Endpoint; e != nil && e.LeadsTo == migration.SideTarget {
+		if _, err := value(h.t.Context(), h.service, `count(prometheus_build_info{version=~"3[.].*"})`); err != nil {
+			h.t.Errorf("%s: users do not see the new server: %v", when, err)
+		}
+	}
 	target := h.targetValue(query)
 	if h.t.Logf("%s: %s samples before the seam on the old server, %s on the new one, %s as users get them", when, old, target, now); old != now || old != target {
 		h.t.Error("samples are missing, or are there twice")
