@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -341,6 +342,13 @@ func (h *house) askUsers(address string) *users {
 		}
 	}()
 	return u
+}
+
+// fewer says that a number is smaller than another one by more than some.
+func fewer(a, b string, by float64) bool {
+	x, err := strconv.ParseFloat(a, 64)
+	y, err2 := strconv.ParseFloat(b, 64)
+	return err != nil || err2 != nil || x < y-by
 }
 
 // pastQuery counts the samples of the past of one series: an answer of less is a partial one.

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -200,13 +199,6 @@ func (h *kindMove) noHole() {
 	if fewer(now, old, 1) {
 		h.t.Error("a hole is not filled")
 	}
-}
-
-// fewer says that a number is smaller than another one by more than some.
-func fewer(a, b string, by float64) bool {
-	x, err := strconv.ParseFloat(a, 64)
-	y, err2 := strconv.ParseFloat(b, 64)
-	return err != nil || err2 != nil || x < y-by
 }
 
 // leads waits until users are led to a side.
