@@ -140,32 +140,41 @@ func (h *holding) interval(source []tick) int64 {
 // are taken wherever they lie in a gap. The last gap may go on behind the piece: it ends where the caller says, or with the piece.
 func (h *holding) lacked(source []tick, from, to int64) (times []int64, filled []Gap) {
 	interval := h.interval(source)
-	i := 0
+	i, _ := slices.BinarySearchFunc(source, from, func(s tick, t int64) int { return cmp.Compare(s.t, t) })
 	for _, g := range h.gaps(source) {
 		if g.b == never && g.a != none {
 			g.b = max(h.until, to+1)
 		}
-		before := g.a == none // all before the first one, whatever the distance
-		if !before && (interval == 0 || (g.b-g.a)*10 <= interval*19) {
+		if !g.missed(interval) {
 			continue
 		}
 		n := uint64(0)
 		for ; i < len(source) && source[i].t < g.b && source[i].t <= to; i++ {
-			s := source[i]
-			near := !before && !s.stale && ((s.t-g.a)*20 <= interval*13 || (g.b-s.t)*20 <= interval*13)
-			if s.t <= g.a || s.t < from || near || h.has(s.t) {
-				continue
-			}
-			times = append(times, s.t)
-			if !s.stale {
-				n++
+			if s := source[i]; g.wants(s, interval) && !h.has(s.t) {
+				times = append(times, s.t)
+				if !s.stale {
+					n++
+				}
 			}
 		}
-		if n > 0 && !before {
+		if n > 0 && g.a != none {
 			filled = append(filled, Gap{g.a, g.b, n})
 		}
 	}
 	return times, filled
+}
+
+// missed says that a scrape was missed between two samples. Before the first one all were.
+func (g between) missed(interval int64) bool {
+	return g.a == none || interval > 0 && (g.b-g.a)*10 > interval*19
+}
+
+// wants says that a sample lies between, and is not the scrape of a border. What is before the first one is wanted whatever the distance.
+func (g between) wants(s tick, interval int64) bool {
+	if s.t <= g.a || s.t >= g.b {
+		return false
+	}
+	return g.a == none || s.stale || (s.t-g.a)*20 > interval*13 && (g.b-s.t)*20 > interval*13
 }
 
 // lacked takes what lies in gaps of the other directory.

@@ -191,25 +191,29 @@ func (w *World) targetDamage(d *Decision) bool {
 	return false
 }
 
-// unpinned are blocks of the source with samples that nobody holds yet. Those that lie behind the seam are not needed.
-func (w *World) unpinned() (names []string) {
-	known := map[ulid.ULID]bool{}
-	end := w.State.End()
+// held are the blocks whose samples somebody holds, or that lie behind the end. What took the place of a block that a further round
+// needs is not held.
+func (w *World) held() map[ulid.ULID]bool {
+	known, end := map[ulid.ULID]bool{}, w.State.End()
 	for _, x := range w.State.Beyond {
 		known[x.ID] = end > 0 && x.From >= end
 	}
-	for _, e := range w.State.Frozen {
+	n := len(w.State.Rounds) - 1
+	for i := range w.State.Frozen {
+		e := &w.State.Frozen[i]
+		if n > 0 && e.Meta.MaxTime > w.State.Rounds[n].From && w.replaced(e) {
+			continue
+		}
 		for _, id := range e.Meta.Compaction.Sources {
 			known[id] = true
 		}
 	}
-	for _, e := range w.State.Frozen { // what took the place of a block that a further round needs is pinned again
-		if n := len(w.State.Rounds) - 1; n > 0 && e.Meta.MaxTime > w.State.Rounds[n].From && w.replaced(&e) {
-			for _, id := range e.Meta.Compaction.Sources {
-				known[id] = false
-			}
-		}
-	}
+	return known
+}
+
+// unpinned are blocks of the source with samples that nobody holds yet. Those that lie behind the seam are not needed.
+func (w *World) unpinned() (names []string) {
+	known, end := w.held(), w.State.End()
 	for _, e := range w.Source {
 		lost := slices.Contains(w.Lost, e.Name) || slices.Contains(w.State.Expired, e.Name)
 		if e.Verdict != block.OK || w.State.frozen(e.Name) != nil || lost || end > 0 && e.Meta.MinTime >= end {

@@ -168,8 +168,7 @@ func (r *SeamResult) hole(source []Sample, from, to, border int64) {
 		if s.Time >= to {
 			break
 		}
-		near := from != math.MinInt64 && (s.Time-from)*10 <= r.Interval*7 || border != math.MaxInt64 && from != math.MinInt64 && (border-s.Time)*10 <= r.Interval*7
-		if s.Time > from && !s.Stale() && !near {
+		if s.Time > from && !s.Stale() && !r.near(s.Time, from, border) {
 			n++
 		}
 	}
@@ -185,6 +184,14 @@ func (r *SeamResult) hole(source []Sample, from, to, border int64) {
 		from, text = source[0].Time, "the target has nothing before"
 	}
 	r.Findings = append(r.Findings, Finding{Kind: Hole, Time: &from, Source: fmt.Sprintf("%d samples", n), Text: text})
+}
+
+// near says that a sample in a gap is a scrape of one of its borders. Before the first one of all there is no border.
+func (r *SeamResult) near(t, from, border int64) bool {
+	if from == math.MinInt64 {
+		return false
+	}
+	return (t-from)*10 <= r.Interval*7 || border != math.MaxInt64 && (border-t)*10 <= r.Interval*7
 }
 
 // doubles finds samples of the source among the target's own. Of two servers that scrape once in an interval, one is always within half
