@@ -183,6 +183,7 @@ func hasFinalConfiguration(w *World, d *Decision) bool {
 	return true
 }
 
+// shimIsGone comes before the end: the shim asks the source now and then, and whoever asks the source holds the end back.
 func shimIsGone(w *World, d *Decision) bool {
 	if w.Shim.Exists {
 		d.act(Action{Kind: ActNoShim, Why: "nobody asks it any more"})

@@ -22,8 +22,7 @@ func Decide(w *World) *Decision {
 		targetRuns, fitsTheSource,
 		historyIsBrought, isProved, isRestarted, isProvedAgain,
 		mayCutOver, isCutOver,
-		isObserved, mayFinalize, isFinalized,
-		shimIsGone,
+		isObserved, mayFinalize, shimIsGone, isFinalized,
 	}
 	switch {
 	case w.Deleting && w.ClusterUnreachable != "":
@@ -43,7 +42,7 @@ func Decide(w *World) *Decision {
 		if w.Deleting {
 			d.wait("it goes away when it is final; spec.goal: RolledBack puts everything back instead")
 		}
-		course = []step{clusterAnswers, hasCutOverConfiguration, isCutOver, isWhole, isObserved, mayFinalize, isFinalized}
+		course = []step{clusterAnswers, hasCutOverConfiguration, isCutOver, isWhole, isObserved, mayFinalize, shimIsGone, isFinalized}
 	}
 	for _, next := range course {
 		if !next(w, d) {

@@ -48,6 +48,9 @@ func TestTheCourse(t *testing.T) {
 		})},
 		{"the observation is over", cutOver(2 * time.Hour)},
 		{"the end is approved", with(cutOver(2*time.Hour), func(w *World) { w.Spec.Approved = []v1alpha1.Approval{v1alpha1.ApprovalFinalize} })},
+		{"nobody asks through the shim any more", with(cutOver(2*time.Hour), func(w *World) {
+			w.Spec.Approved, w.Shim = []v1alpha1.Approval{v1alpha1.ApprovalFinalize}, Shim{}
+		})},
 		{"it is final", final()},
 		{"all is done", with(final(), func(w *World) { w.Target.Stage, w.Shim = StageFinal, Shim{} })},
 		{"back while blocks travel", back(moving("Stage"))},
@@ -127,7 +130,7 @@ func TestDecide(t *testing.T) {
 			w.Jobs[RoleProof] = &Job{Same: true, Failed: true, Ended: ago(time.Second), Line: &Line{Phase: "Seam", Stop: &Stop{"source_is_silent", "no route"}}}
 		}), v1alpha1.PhaseObserve, nil, "source_is_silent"},
 		{"a target that was filled is made final", with(startedAgain(cutOver(2*time.Hour)), func(w *World) {
-			w.Spec.Gates.Finalize = v1alpha1.GateAuto
+			w.Spec.Gates.Finalize, w.Shim = v1alpha1.GateAuto, Shim{}
 			w.Jobs[RoleProof].Line.TargetStarted, w.Jobs[RoleProof].Begun = ptr.To(ago(9*time.Second)), ago(5*time.Second)
 		}), v1alpha1.PhaseFinalize, []string{"Run finalize"}, ""},
 		{"a first proof that differs stops", with(proved1(), func(w *World) { w.Jobs[RoleMove].Line.Proof.Verdict = "Different" }), v1alpha1.PhaseVerify, nil, RuleProvedFirst},

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -203,13 +202,6 @@ func (h *kindMove) noHole() {
 	}
 }
 
-// fewer says that a number is smaller than another one by more than some.
-func fewer(a, b string, by float64) bool {
-	x, err := strconv.ParseFloat(a, 64)
-	y, err2 := strconv.ParseFloat(b, 64)
-	return err != nil || err2 != nil || x < y-by
-}
-
 // leads waits until users are led to a side.
 func (h *kindMove) leads(side migration.Side) {
 	h.t.Helper()
@@ -350,6 +342,11 @@ func (h *kindMove) sameHistory(when string) {
 	now, err := value(h.t.Context(), h.service, query)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if e := m.Status.Endpoint; e != nil && e.LeadsTo == migration.SideTarget {
+		if _, err := value(h.t.Context(), h.service, `count(prometheus_build_info{version=~"3[.].*"})`); err != nil {
+			h.t.Errorf("%s: users do not see the new server: %v", when, err)
+		}
 	}
 	target := h.targetValue(query)
 	if h.t.Logf("%s: %s samples before the seam on the old server, %s on the new one, %s as users get them", when, old, target, now); old != now || old != target {
