@@ -111,7 +111,9 @@ func TestDecide(t *testing.T) {
 		{"a deletion after the cutover does not end the observation", with(cutOver(time.Minute), func(w *World) { w.Deleting = true }), v1alpha1.PhaseObserve, nil, RuleObserved},
 		{"a deletion of a fresh one lets go at once", with(fresh(), func(w *World) { w.Deleting = true }), v1alpha1.PhaseRolledBack, []string{"Release"}, ""},
 		{"a deletion of one that is final lets go", with(final(), func(w *World) { w.Deleting, w.Target.Stage, w.Shim = true, StageFinal, Shim{} }), v1alpha1.PhaseFinalized, []string{"Release"}, ""},
-		{"a deletion waits for a cluster that does not answer", with(moving("Stage"), func(w *World) { w.Deleting, w.ClusterUnreachable, w.Status.Phase = true, "timeout", v1alpha1.PhaseStage }),
+		{"a deletion waits for a cluster that does not answer", with(moving("Stage"), func(w *World) {
+			w.Deleting, w.ClusterUnreachable, w.Status.Phase = true, "timeout", v1alpha1.PhaseStage
+		}),
 			v1alpha1.PhaseStage, nil, RuleAbandoned},
 		{"a person lets go of one whose cluster is gone", with(final(), func(w *World) { w.Deleting, w.ClusterUnreachable, w.Abandoned = true, "timeout", ptr.To("burnt") }),
 			v1alpha1.PhasePreflight, []string{"Release"}, ""},

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/ptr"
 )
 
 func TestReadLog(t *testing.T) {
@@ -34,6 +35,22 @@ func TestReadLog(t *testing.T) {
 				t.Errorf("phase %q; %s", line.Phase, diff)
 			}
 		})
+	}
+}
+
+func TestTheSourcesDiskReachesTheStatus(t *testing.T) {
+	for text, want := range map[string]*int64{
+		`{"phase":"Seam","transfer":{"sourceDisk":{"freeBytes":9,"sizeBytes":90}}}`:  ptr.To(int64(9)),
+		`{"phase":"Seam","transfer":{"sourceDisk":{"freeBytes":-9,"sizeBytes":90}}}`: ptr.To(int64(0)),
+		`{"phase":"Seam","transfer":{"sourceDisk":{"freeBytes":9}}}`:                 nil,
+		`{"phase":"Seam","transfer":{}}`:                                             nil,
+	} {
+		w := moving("Seam")
+		w.Jobs[RoleMove].Line, _ = ReadLog([]byte(text))
+		Decide(w).Write(&w.Status, noon())
+		if diff := cmp.Diff(want, w.Status.Transfer.SourceFreeBytes); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
 	}
 }
 

@@ -145,8 +145,8 @@ type fakePrometheus struct {
 	names    []string
 	instance string              // beside a
 	vectors  map[string][]string // jobs with that instance, by the first word of a query
-	mute     bool // it loads the section and sends nothing
-	silent   bool // as one that was stopped
+	mute     bool                // it loads the section and sends nothing
+	silent   bool                // as one that was stopped
 }
 
 func (w *street) prometheus(file, text string) *fakePrometheus {

@@ -6,7 +6,9 @@ import (
 )
 
 func TestCompareKnowsTheSourceItself(t *testing.T) {
-	target := func(job, labels string) Target { return Target{Job: job, Labels: labels, URL: "http://localhost:9090/metrics", IntervalSeconds: 1} }
+	target := func(job, labels string) Target {
+		return Target{Job: job, Labels: labels, URL: "http://localhost:9090/metrics", IntervalSeconds: 1}
+	}
 	self, node, other := target("prometheus", `{job="prometheus"}`), target("node", `{job="node"}`), target("prometheus", `{job="prometheus", of="other"}`)
 	cases := []struct {
 		name         string
