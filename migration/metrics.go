@@ -16,7 +16,7 @@ import (
 type collector struct {
 	reader client.Reader
 
-	phase, since, condition, blocks, bytes, limited, leadsTo, stopped, approval *prometheus.Desc
+	phase, since, condition, blocks, bytes, limited, sourceFree, sourceSize, leadsTo, stopped, approval *prometheus.Desc
 }
 
 func newCollector(reader client.Reader) *collector {
@@ -24,22 +24,24 @@ func newCollector(reader client.Reader) *collector {
 		return prometheus.NewDesc("slipway_migration_"+name, help, append([]string{"namespace", "name"}, labels...), nil)
 	}
 	return &collector{
-		reader:    reader,
-		phase:     desc("phase", "1 for the phase that the migration is in.", "phase"),
-		since:     desc("phase_since_timestamp_seconds", "When the phase began."),
-		condition: desc("condition", "1 when the condition is True, 0 when it is Unknown, -1 when it is False.", "condition", "reason"),
-		blocks:    desc("blocks", "Blocks of the source: total, staged, installed, verified.", "state"),
-		bytes:     desc("transfer_bytes", "Bytes that travel: done, total, and per second.", "state"),
-		limited:   desc("transfer_limited", "1 for what slows the copy now.", "by"),
-		leadsTo:   desc("endpoint_leads_to", "1 for the server that users reach now; wanted says whether it is the one that they are to reach.", "side", "wanted"),
-		stopped:   desc("stopped", "1 while a named rule stops the migration.", "rule"),
-		approval:  desc("needs_approval", "1 for each word of a person that the migration waits for.", "approval"),
+		reader:     reader,
+		phase:      desc("phase", "1 for the phase that the migration is in.", "phase"),
+		since:      desc("phase_since_timestamp_seconds", "When the phase began."),
+		condition:  desc("condition", "1 when the condition is True, 0 when it is Unknown, -1 when it is False.", "condition", "reason"),
+		blocks:     desc("blocks", "Blocks of the source: total, staged, installed, verified.", "state"),
+		bytes:      desc("transfer_bytes", "Bytes that travel: done, total, and per second.", "state"),
+		sourceFree: desc("source_free_bytes", "Room on the old server's disk, where its blocks are held."),
+		sourceSize: desc("source_size_bytes", "Size of the old server's disk."),
+		limited:    desc("transfer_limited", "1 for what slows the copy now.", "by"),
+		leadsTo:    desc("endpoint_leads_to", "1 for the server that users reach now; wanted says whether it is the one that they are to reach.", "side", "wanted"),
+		stopped:    desc("stopped", "1 while a named rule stops the migration.", "rule"),
+		approval:   desc("needs_approval", "1 for each word of a person that the migration waits for.", "approval"),
 	}
 }
 
 // Describe names the metrics.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.phase, c.since, c.condition, c.blocks, c.bytes, c.limited, c.leadsTo, c.stopped, c.approval} {
+	for _, d := range []*prometheus.Desc{c.phase, c.since, c.condition, c.blocks, c.bytes, c.limited, c.sourceFree, c.sourceSize, c.leadsTo, c.stopped, c.approval} {
 		out <- d
 	}
 }
@@ -98,6 +100,10 @@ func (c *collector) collectMove(s *v1alpha1.PrometheusMigrationStatus, tell func
 			if n != nil {
 				tell(c.bytes, float64(*n), state)
 			}
+		}
+		if t.SourceFreeBytes != nil && t.SourceSizeBytes != nil {
+			tell(c.sourceFree, float64(*t.SourceFreeBytes))
+			tell(c.sourceSize, float64(*t.SourceSizeBytes))
 		}
 		if t.LimitedBy != "" {
 			tell(c.limited, 1, t.LimitedBy)

@@ -35,7 +35,8 @@ func registered(t *testing.T) *prometheus.Registry {
 		NeedsApproval: []v1alpha1.Approval{v1alpha1.ApprovalCutover},
 		Endpoint:      &v1alpha1.EndpointStatus{Wanted: v1alpha1.SideTarget, LeadsTo: v1alpha1.SideSource},
 		Blocks:        &v1alpha1.BlockCounts{Total: ptr.To[int32](31), Staged: ptr.To[int32](12)},
-		Transfer:      &v1alpha1.TransferStatus{BytesTotal: ptr.To(int64(800)), BytesDone: ptr.To(int64(300)), BytesPerSecond: ptr.To(int64(5)), LimitedBy: "SourceQueryLatency"},
+		Transfer: &v1alpha1.TransferStatus{BytesTotal: ptr.To(int64(800)), BytesDone: ptr.To(int64(300)), BytesPerSecond: ptr.To(int64(5)), LimitedBy: "SourceQueryLatency",
+			SourceFreeBytes: ptr.To(int64(40)), SourceSizeBytes: ptr.To(int64(1000))},
 	}
 	registry := prometheus.NewRegistry()
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(m).Build()
@@ -56,6 +57,8 @@ func TestMetricsTellOfMigrations(t *testing.T) {
 		{"needs_approval", "1 for each word of a person that the migration waits for.", `approval="Cutover"} 1`},
 		{"phase", "1 for the phase that the migration is in.", `phase="Stage"} 1`},
 		{"phase_since_timestamp_seconds", "When the phase began.", `} 1.8e+09`},
+		{"source_free_bytes", "Room on the old server's disk, where its blocks are held.", `} 40`},
+		{"source_size_bytes", "Size of the old server's disk.", `} 1000`},
 		{"stopped", "1 while a named rule stops the migration.", `rule="not_proved"} 1`},
 		{"transfer_bytes", "Bytes that travel: done, total, and per second.", `state="done"} 300|state="per_second"} 5|state="total"} 800`},
 		{"transfer_limited", "1 for what slows the copy now.", `by="SourceQueryLatency"} 1`},
@@ -150,6 +153,12 @@ slipway_migration_phase{namespace="m",name="b",phase="Seam"} 1x100
 slipway_migration_phase_since_timestamp_seconds{namespace="m",name="b"} -3000x100`},
 		"SlipwayMigrationThrottled": {`slipway_migration_transfer_limited{namespace="m",name="a",by="SourceQueryLatency"} 1x100`,
 			`slipway_migration_transfer_limited{namespace="m",name="a",by="Ceiling"} 1x100`},
+		"SlipwayMigrationSourceDiskFills": {stage + `slipway_migration_source_free_bytes{namespace="m",name="a"} 90x100
+slipway_migration_source_size_bytes{namespace="m",name="a"} 1000x100`, stage + `slipway_migration_source_free_bytes{namespace="m",name="a"} 110x100
+slipway_migration_source_size_bytes{namespace="m",name="a"} 1000x100
+slipway_migration_phase{namespace="m",name="b",phase="Observe"} 1x100
+slipway_migration_source_free_bytes{namespace="m",name="b"} 10x100
+slipway_migration_source_size_bytes{namespace="m",name="b"} 1000x100`},
 		"SlipwayMigrationServedBySource": {`slipway_migration_endpoint_leads_to{namespace="m",name="a",side="Source",wanted="false"} 1x100`, `slipway_migration_endpoint_leads_to{namespace="m",name="a",side="Source",wanted="true"} 1x100`},
 		"SlipwayMigrationBothServersSend": {`slipway_migration_needs_approval{namespace="m",name="a",approval="SourceAlertingOff"} 1x100`,
 			`slipway_migration_needs_approval{namespace="m",name="a",approval="Cutover"} 1x100`},

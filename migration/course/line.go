@@ -96,6 +96,13 @@ type Transfer struct {
 	ETASeconds     int64    `json:"etaSeconds"`
 	LimitedBy      string   `json:"limitedBy"`
 	Signals        []string `json:"signals"`
+	SourceDisk     *Disk    `json:"sourceDisk"`
+}
+
+// Disk is where the source's blocks are pinned.
+type Disk struct {
+	FreeBytes int64 `json:"freeBytes"`
+	SizeBytes int64 `json:"sizeBytes"`
 }
 
 // Proof is the outcome of a comparison.

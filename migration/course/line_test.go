@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/ptr"
 
 	"github.com/slipway-dev/slipway/migration/cutover"
 	"github.com/slipway-dev/slipway/migration/move"
@@ -92,6 +93,22 @@ func TestReadsWhatJobsTell(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestTheSourcesDiskReachesTheStatus(t *testing.T) {
+	for text, want := range map[string]*int64{
+		`{"phase":"Seam","transfer":{"sourceDisk":{"freeBytes":9,"sizeBytes":90}}}`:  ptr.To(int64(9)),
+		`{"phase":"Seam","transfer":{"sourceDisk":{"freeBytes":-9,"sizeBytes":90}}}`: ptr.To(int64(0)),
+		`{"phase":"Seam","transfer":{"sourceDisk":{"freeBytes":9}}}`:                 nil,
+		`{"phase":"Seam","transfer":{}}`:                                             nil,
+	} {
+		w := moving("Seam")
+		w.Jobs[RoleMove].Line, _ = ReadLog([]byte(text))
+		Decide(w).Write(&w.Status, noon())
+		if diff := cmp.Diff(want, w.Status.Transfer.SourceFreeBytes); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
 	}
 }
 

@@ -90,6 +90,9 @@ func (d *Decision) writeMove(status *v1alpha1.PrometheusMigrationStatus) {
 			t.ETASeconds = ptr.To(x.ETASeconds)
 			t.ETA = cut((time.Duration(min(x.ETASeconds, 1<<32)) * time.Second).String(), maxWord/2)
 		}
+		if disk := x.SourceDisk; disk != nil && disk.SizeBytes > 0 {
+			t.SourceFreeBytes, t.SourceSizeBytes = size(disk.FreeBytes), size(disk.SizeBytes)
+		}
 		for _, s := range x.Signals {
 			if s = cut(s, maxWord); s != "" && !slices.Contains(t.Signals, s) && len(t.Signals) < 16 {
 				t.Signals = append(t.Signals, s)

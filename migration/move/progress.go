@@ -73,6 +73,8 @@ type TransferProgress struct {
 	LimitedBy string `json:"limitedBy"`
 	// Signals are what the throttle on the source has to go by: QueryLatency, IOPressure, DiskStats.
 	Signals []string `json:"signals"`
+	// SourceDisk is the file system on which the source's blocks are pinned; nil where that is not known.
+	SourceDisk *transfer.Disk `json:"sourceDisk,omitempty"`
 }
 
 // ProofProgress is the outcome of a proof.
@@ -233,7 +235,7 @@ func (r *Progress) count(w *World, d *Decision, p *transfer.Progress) {
 			r.Transfer.BytesDone += e.Bytes
 		}
 	}
-	r.Transfer.Signals, r.Transfer.ETASeconds = []string{}, -1
+	r.Transfer.Signals, r.Transfer.ETASeconds, r.Transfer.SourceDisk = []string{}, -1, w.SourceDisk
 	if r.Transfer.BytesDone >= r.Transfer.BytesTotal {
 		r.Transfer.ETASeconds = 0
 	}
@@ -254,6 +256,9 @@ func (w *World) counts(e *block.Entry) bool {
 func (t *TransferProgress) take(p *transfer.Progress) {
 	t.BytesDone += p.BytesDone
 	t.BytesPerSecond, t.ETASeconds, t.LimitedBy = p.BytesPerSecond, p.ETASeconds, limitWord(p.LimitedBy)
+	if p.SourceDisk != nil {
+		t.SourceDisk = p.SourceDisk
+	}
 	s := p.Signals
 	if s == nil {
 		return

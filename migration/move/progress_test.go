@@ -31,6 +31,11 @@ func TestNewProgress(t *testing.T) {
 		transfer TransferProgress
 	}{
 		"nothing is here": {func(*World) {}, Decision{Phase: Stage}, nil, BlockCounts{Total: 3}, TransferProgress{BytesTotal: 300, ETASeconds: -1}},
+		"the source's disk is told while nothing travels": {func(w *World) { w.SourceDisk = &transfer.Disk{FreeBytes: 9, SizeBytes: 90} }, Decision{Phase: Seam}, nil,
+			BlockCounts{Total: 3}, TransferProgress{BytesTotal: 300, ETASeconds: -1, SourceDisk: &transfer.Disk{FreeBytes: 9, SizeBytes: 90}}},
+		"what a pull tells of it is newer": {func(w *World) { w.SourceDisk = &transfer.Disk{FreeBytes: 9, SizeBytes: 90} },
+			Decision{Phase: Stage}, &transfer.Progress{ETASeconds: -1, SourceDisk: &transfer.Disk{FreeBytes: 8, SizeBytes: 90}},
+			BlockCounts{Total: 3}, TransferProgress{BytesTotal: 300, ETASeconds: -1, LimitedBy: "Nothing", SourceDisk: &transfer.Disk{FreeBytes: 8, SizeBytes: 90}}},
 		"blocks that expired, were given up or lie behind the end do not count": {func(w *World) {
 			w.State.Frozen = append(w.State.Frozen, behind)
 			w.Lost, w.State.Expired = []string{old.Name}, []string{mid.Name}

@@ -42,6 +42,8 @@ type World struct {
 	// SeamSpan is how far behind the moment of equal coverage the source's samples are held against the target's.
 	SeamSpan   time.Duration
 	OutOfOrder time.Duration
+	// SourceDisk is where the source's blocks are pinned; nil where that is not known.
+	SourceDisk *transfer.Disk
 	Lost       []string
 	Overrides  []string
 	WantsProof bool
@@ -107,6 +109,7 @@ func (m *mover) list(ctx context.Context, w *World) error {
 		m.silent, m.heard = time.Time{}, true
 		w.Source = list.Blocks
 		m.beyond(w)
+		m.askDisk(ctx, w)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -120,6 +123,15 @@ func (m *mover) list(ctx context.Context, w *World) error {
 	}
 	w.NoSource, w.Silent = true, append(w.Silent, err.Error())
 	return nil
+}
+
+// askDisk asks how much room the source has. A source that does not say is no reason to wait.
+func (m *mover) askDisk(ctx context.Context, w *World) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if s, err := m.o.Source.Status(ctx); err == nil {
+		w.SourceDisk = s.Disk
+	}
 }
 
 // askBridge asks while a proof may be next.

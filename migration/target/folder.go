@@ -70,7 +70,8 @@ func fits(where string, files []file) error {
 		total += len(f.Key) + len(f.Text)
 	}
 	if total > maxObject {
-		return fmt.Errorf("rule files and files of targets in %s have %d bytes, a ConfigMap holds %d; put some of them into a folder below, or leave them out and mount them in the template", where, total, maxObject)
+		return fmt.Errorf("rule files and files of targets in %s have %d bytes, a ConfigMap holds %d; put some of them into a folder below, "+
+			"or leave them out and mount them in the template", where, total, maxObject)
 	}
 	return nil
 }

@@ -52,6 +52,14 @@ func freeBytes(path string) (uint64, error) {
 	return stat.Bavail * uint64(stat.Bsize), nil
 }
 
+func diskOf(path string) (*Disk, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(path, &stat); err != nil {
+		return nil, fmt.Errorf("asking for the space at %s: %w", path, err)
+	}
+	return &Disk{FreeBytes: int64(stat.Bavail) * stat.Bsize, SizeBytes: int64(stat.Blocks) * stat.Bsize}, nil
+}
+
 // targetError is an error of the target's disk: asking the source again does not help.
 type targetError struct{ err error }
 

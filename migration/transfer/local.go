@@ -253,6 +253,9 @@ func (l *Local) Scrub(ctx context.Context, name string, pieceBytes int64) (*bloc
 // Status says what is read and what holds it back.
 func (l *Local) Status(context.Context) (*SourceStatus, error) {
 	s := &SourceStatus{BytesRead: l.read.total(), BytesPerSecond: l.read.rate(time.Now()), LimitedBy: LimitedByNothing}
+	if disk, err := diskOf(l.o.Data); err == nil {
+		s.Disk = disk
+	}
 	if l.o.Throttle != nil {
 		reading := l.o.Throttle.Reading()
 		s.Throttle, s.LimitedBy = &reading, reading.LimitedBy

@@ -16,6 +16,7 @@ type Progress struct {
 	ETASeconds     int64      `json:"etaSeconds"` // -1: nobody can say
 	LimitedBy      LimitCause `json:"limitedBy"`
 	Signals        *Signals   `json:"signals,omitempty"` // of the source's host
+	SourceDisk     *Disk      `json:"sourceDisk,omitempty"`
 }
 
 // report tells the progress every second until the context is done, and closes what it returns.
@@ -70,6 +71,9 @@ func (p *pull) progress(now time.Time, source *SourceStatus) Progress {
 	}
 	if source != nil && source.Throttle != nil {
 		r.Signals = &source.Throttle.Signals
+	}
+	if source != nil {
+		r.SourceDisk = source.Disk
 	}
 	r.LimitedBy = p.limit(r, source)
 	return r

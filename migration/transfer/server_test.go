@@ -93,7 +93,7 @@ func sourceContract(t *testing.T, s Source, names []string) {
 		t.Errorf("%d bytes with the sum %v", got.Len(), sum)
 	}
 	status, err := s.Status(ctx)
-	if err != nil || status.BytesRead < int64(len(want)) || !cmp.Equal(status.Pinned, []string{names[1], names[0]}) {
+	if err != nil || status.BytesRead < int64(len(want)) || !cmp.Equal(status.Pinned, []string{names[1], names[0]}) || status.Disk == nil || status.Disk.FreeBytes > status.Disk.SizeBytes || status.Disk.SizeBytes <= 0 {
 		t.Errorf("%+v, %v", status, err)
 	}
 	for range 2 {

@@ -87,6 +87,13 @@ type SourceStatus struct {
 	Throttle       *Reading   `json:"throttle,omitempty"`
 	Dropped        string     `json:"dropped,omitempty"` // why the pin was let go
 	LimitedBy      LimitCause `json:"limitedBy"`
+	Disk           *Disk      `json:"disk,omitempty"` // nil: not known
+}
+
+// Disk is the file system of the source's data directory, as its server may use it. What is pinned and deleted by the server still takes room there.
+type Disk struct {
+	FreeBytes int64 `json:"freeBytes"`
+	SizeBytes int64 `json:"sizeBytes"`
 }
 
 // Code is the kind of a refusal, the same on both sides of the wire.

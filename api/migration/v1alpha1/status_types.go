@@ -192,6 +192,14 @@ type TransferStatus struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=64
 	Signals []string `json:"signals,omitempty"`
+	// sourceFreeBytes is the room that is left on the old server's disk, where its blocks are held.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SourceFreeBytes *int64 `json:"sourceFreeBytes,omitempty"`
+	// sourceSizeBytes is how large that disk is.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SourceSizeBytes *int64 `json:"sourceSizeBytes,omitempty"`
 }
 
 // Proof is the outcome of a comparison of both servers.
