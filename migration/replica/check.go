@@ -94,5 +94,5 @@ func oneScrape(a, b Facts) rule.Finding {
 	if len(differ) > 0 {
 		bad = strings.Join(differ, "; ") + ": where it is chosen, those samples are missing"
 	}
-	return finding(RuleOneScrape, bad, "let both scrape the same, or move one of them alone (leave --replica away)", fmt.Sprintf("both have the same %d jobs", len(a.Jobs)))
+	return finding(RuleOneScrape, bad, "let both scrape the same, or move one of them alone (leave --replica away)", fmt.Sprintf("both have the same jobs: %s", strings.Join(a.Jobs, ", ")))
 }
