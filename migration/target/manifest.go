@@ -130,7 +130,7 @@ func lines(indent int, text string) (string, error) {
 func (p *Plan) Endpoint() (endpoint.Shape, netip.AddrPort, error) {
 	m := p.o.Migration
 	spec := m.Spec.Target.StatefulSet
-	address, err := sourceAddress(m.Spec.Source)
+	address, err := SourceAddress(m.Spec.Source)
 	if err != nil {
 		return endpoint.Shape{}, netip.AddrPort{}, err
 	}
@@ -142,7 +142,7 @@ func (p *Plan) Endpoint() (endpoint.Shape, netip.AddrPort, error) {
 	if shape.Type == "" {
 		shape.Type = corev1.ServiceTypeClusterIP
 	}
-	return shape, netip.AddrPortFrom(address, uint16(sourcePort(m.Spec.Source))), nil
+	return shape, address, nil
 }
 
 // Port is where the new server listens.

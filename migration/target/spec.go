@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -124,24 +125,28 @@ func serverVersion(s *v1alpha1.StatefulSetTarget) (skew.Version, error) {
 	return v, nil
 }
 
-// sourceAddress is where the user's Service leads until the cutover: an EndpointSlice holds IP addresses alone.
-func sourceAddress(s v1alpha1.Source) (netip.Addr, error) {
+// SourceAddress is where the users' Service leads until the cutover: an EndpointSlice holds IP addresses alone.
+func SourceAddress(s v1alpha1.Source) (netip.AddrPort, error) {
+	var none netip.AddrPort
 	text := s.Host.Address
 	if text == "" {
 		u, err := url.Parse(s.URL)
 		if err != nil {
-			return netip.Addr{}, fmt.Errorf("reading source.url: %w", err)
+			return none, fmt.Errorf("reading source.url: %w", err)
 		}
 		text = u.Hostname()
 	}
 	a, err := netip.ParseAddr(text)
+	port := sourcePort(s)
 	switch {
 	case err != nil:
-		return a, fmt.Errorf("source.host.address is needed: the Service leads to the old server until the cutover, and %q is no IP address", text)
+		return none, fmt.Errorf("source.host.address is needed: the Service leads to the old server until the cutover, and %q is no IP address", text)
 	case a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast():
-		return a, fmt.Errorf("source.host.address %s cannot be reached from a pod; give the address that other machines use", a)
+		return none, fmt.Errorf("source.host.address %s cannot be reached from a pod; give the address that other machines use", a)
+	case port < 1 || port > math.MaxUint16:
+		return none, fmt.Errorf("source.url: its port is none")
 	}
-	return a.Unmap(), nil
+	return netip.AddrPortFrom(a.Unmap(), uint16(port)), nil
 }
 
 // sourcePort is that of the old server's address.

@@ -7,9 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +17,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -150,7 +146,7 @@ func (r *Reconciler) look(ctx context.Context, c *prometheusmigration.Cluster, m
 	if there, err := found(c.Get(ctx, name, &service)); err != nil || !there || len(service.Spec.Ports) == 0 {
 		return nil, false, err
 	}
-	source, err := sourceAddress(&m.Spec.Source)
+	source, err := target.SourceAddress(m.Spec.Source)
 	if err != nil {
 		return nil, false, err
 	}
@@ -200,9 +196,7 @@ func (r *Reconciler) lookServer(ctx context.Context, c *prometheusmigration.Clus
 		return path, started, err
 	}
 	in.Target.Ending = !pod.DeletionTimestamp.IsZero()
-	in.Target.Ready = slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
+	in.Target.Ready = prometheusmigration.IsReady(&pod)
 	for _, ip := range pod.Status.PodIPs {
 		if a, err := netip.ParseAddr(ip.IP); err == nil {
 			in.Target.Addresses = append(in.Target.Addresses, a)
@@ -257,36 +251,10 @@ func selectorServes(ctx context.Context, c *prometheusmigration.Cluster, name ty
 	return false, nil
 }
 
-// sourceAddress is where the Service leads until the cutover.
-func sourceAddress(s *v1alpha1.Source) (netip.AddrPort, error) {
-	u, err := url.Parse(s.URL)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("reading spec.source.url: %w", err)
-	}
-	text := s.Host.Address
-	if text == "" {
-		text = u.Hostname()
-	}
-	a, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.AddrPort{}, kube.Human(v1alpha1.ReasonInvalidSpec, fmt.Errorf("spec.source.host.address: %q is no IP address", text))
-	}
-	port := uint64(80)
-	if u.Scheme == "https" {
-		port = 443
-	}
-	if u.Port() != "" {
-		if port, err = strconv.ParseUint(u.Port(), 10, 16); err != nil {
-			return netip.AddrPort{}, fmt.Errorf("reading the port of spec.source.url: %w", err)
-		}
-	}
-	return netip.AddrPortFrom(a.Unmap(), uint16(port)), nil
-}
-
 // write brings Service and EndpointSlice to what was decided, where they are otherwise.
 func (r *Reconciler) write(ctx context.Context, c *prometheusmigration.Cluster, m *v1alpha1.PrometheusMigration, in *endpoint.Input, d *endpoint.Decision) error {
 	if d.Service != nil && m.Status.Phase == v1alpha1.PhaseFinalized {
-		if err := apply(ctx, c, d.Service); err != nil {
+		if err := c.Put(ctx, fieldManager, d.Service); err != nil {
 			return err
 		}
 	}
@@ -302,7 +270,7 @@ func (r *Reconciler) write(ctx context.Context, c *prometheusmigration.Cluster, 
 	if in.Slice != nil && same(in.Slice, d.Slice) {
 		return nil
 	}
-	return apply(ctx, c, d.Slice)
+	return c.Put(ctx, fieldManager, d.Slice)
 }
 
 func same(a, b *discoveryv1.EndpointSlice) bool {
@@ -314,23 +282,6 @@ func same(a, b *discoveryv1.EndpointSlice) bool {
 		return fmt.Sprint(s.Endpoints[0].Addresses[0], *s.Ports[0].Port, ready == nil || *ready, s.Labels[endpoint.LabelLeadsTo])
 	}
 	return one(a) != "" && one(a) == one(b)
-}
-
-func apply(ctx context.Context, c *prometheusmigration.Cluster, o client.Object) error {
-	o.SetManagedFields(nil)
-	o.SetResourceVersion("")
-	o.SetUID("")
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return fmt.Errorf("writing %T %s: %w", o, o.GetName(), err)
-	}
-	delete(content, "status")
-	unstructured.RemoveNestedField(content, "metadata", "creationTimestamp")
-	u := &unstructured.Unstructured{Object: content}
-	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("applying %s %s: %w", u.GetKind(), u.GetName(), err)
-	}
-	return nil
 }
 
 // tell writes where users are led, and says it when that changes.

@@ -12,8 +12,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -68,21 +66,6 @@ func (r *Reconciler) one(ctx context.Context, s *scope, a course.Action) error {
 	return fmt.Errorf("nobody knows how to do %s", a.Kind)
 }
 
-// apply writes an object whole, by server-side apply: fields of others stay.
-func (s *scope) apply(ctx context.Context, o client.Object) error {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return fmt.Errorf("writing %T %s: %w", o, o.GetName(), err)
-	}
-	delete(content, "status")
-	u := &unstructured.Unstructured{Object: content}
-	unstructured.RemoveNestedField(content, "metadata", "creationTimestamp")
-	if err := s.cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("applying %s %s: %w", u.GetKind(), u.GetName(), err)
-	}
-	return nil
-}
-
 // create makes an object that is not there; one that is there stays as it is.
 func (s *scope) create(ctx context.Context, o client.Object) error {
 	if err := s.cluster.Create(ctx, o, client.FieldOwner(fieldManager)); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -130,11 +113,11 @@ func (r *Reconciler) makeTarget(ctx context.Context, s *scope, stage course.Stag
 				err = s.create(ctx, o)
 				break
 			}
-			err = s.apply(ctx, o)
+			err = s.cluster.Put(ctx, fieldManager, o)
 		case *appsv1.StatefulSet:
 			last = append(last, o)
 		default:
-			err = s.apply(ctx, o)
+			err = s.cluster.Put(ctx, fieldManager, o)
 		}
 		if err != nil {
 			return err
@@ -145,7 +128,7 @@ func (r *Reconciler) makeTarget(ctx context.Context, s *scope, stage course.Stag
 		return r.patchOperated(ctx, s, stage)
 	}
 	for _, o := range last {
-		if err := s.apply(ctx, o); err != nil {
+		if err := s.cluster.Put(ctx, fieldManager, o); err != nil {
 			return err
 		}
 	}
@@ -162,7 +145,7 @@ func (r *Reconciler) configure(ctx context.Context, s *scope, stage course.Stage
 		if !isConfig(o) {
 			continue
 		}
-		if err := s.apply(ctx, o); err != nil {
+		if err := s.cluster.Put(ctx, fieldManager, o); err != nil {
 			return err
 		}
 	}
@@ -211,7 +194,7 @@ func (r *Reconciler) makeCertificates(ctx context.Context, s *scope) error {
 		if secret.Name == workload.TargetSecret(name) {
 			secret.OwnerReferences = nil
 		}
-		if err := s.apply(ctx, secret); err != nil {
+		if err := s.cluster.Put(ctx, fieldManager, secret); err != nil {
 			return err
 		}
 	}
@@ -228,10 +211,10 @@ func (r *Reconciler) makeShim(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	if err := s.apply(ctx, service); err != nil {
+	if err := s.cluster.Put(ctx, fieldManager, service); err != nil {
 		return err
 	}
-	return s.apply(ctx, deployment)
+	return s.cluster.Put(ctx, fieldManager, deployment)
 }
 
 func (r *Reconciler) removeShim(ctx context.Context, s *scope) error {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -35,6 +37,28 @@ type Cluster struct {
 	Own bool
 
 	digest string
+}
+
+// Put writes an object whole, by server-side apply in somebody's name: fields of others stay.
+func (c *Cluster) Put(ctx context.Context, manager string, o client.Object) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return fmt.Errorf("writing %T %s: %w", o, o.GetName(), err)
+	}
+	delete(content, "status")
+	u := &unstructured.Unstructured{Object: content}
+	for _, field := range []string{"creationTimestamp", "managedFields", "resourceVersion", "uid"} { // of an object that was read
+		unstructured.RemoveNestedField(content, "metadata", field)
+	}
+	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(manager), client.ForceOwnership); err != nil {
+		return fmt.Errorf("applying %s %s: %w", u.GetKind(), u.GetName(), err)
+	}
+	return nil
+}
+
+// IsReady says that a pod is ready.
+func IsReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
 }
 
 // Clusters reaches the clusters of targets.

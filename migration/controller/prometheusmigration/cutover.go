@@ -50,7 +50,7 @@ func (r *Reconciler) writeCutover(ctx context.Context, s *scope) error {
 	if owner := s.owner(); owner != nil {
 		secret.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
-	return s.apply(ctx, secret)
+	return s.cluster.Put(ctx, fieldManager, secret)
 }
 
 // handsOver says what of the source's sending moves.

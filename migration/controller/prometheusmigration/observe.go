@@ -227,9 +227,7 @@ func (r *Reconciler) observePod(ctx context.Context, s *scope, name string) erro
 	}
 	p := &s.world.Target.Pod
 	p.Name, p.UID, p.Ending, p.Says = pod.Name, string(pod.UID), !pod.DeletionTimestamp.IsZero(), podSays(&pod)
-	p.Ready = slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
+	p.Ready = IsReady(&pod)
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name == "prometheus" && c.State.Running != nil {
 			p.Started = c.State.Running.StartedAt.Time
