@@ -168,7 +168,7 @@ func (r *SeamResult) hole(source []Sample, from, to, border int64) {
 		if s.Time >= to {
 			break
 		}
-		if s.Time > from && !s.Stale() && !r.near(s.Time, from, border) {
+		if r.inside(s, from, border) {
 			n++
 		}
 	}
@@ -186,12 +186,15 @@ func (r *SeamResult) hole(source []Sample, from, to, border int64) {
 	r.Findings = append(r.Findings, Finding{Kind: Hole, Time: &from, Source: fmt.Sprintf("%d samples", n), Text: text})
 }
 
-// near says that a sample in a gap is a scrape of one of its borders. Before the first one of all there is no border.
-func (r *SeamResult) near(t, from, border int64) bool {
-	if from == math.MinInt64 {
+// inside says that a sample lies in a gap and is no scrape of its borders. Before the first one of all there is no border.
+func (r *SeamResult) inside(s Sample, from, border int64) bool {
+	switch {
+	case s.Stale() || s.Time <= from:
 		return false
+	case from == math.MinInt64:
+		return true
 	}
-	return (t-from)*10 <= r.Interval*7 || border != math.MaxInt64 && (border-t)*10 <= r.Interval*7
+	return (s.Time-from)*10 > r.Interval*7 && (border == math.MaxInt64 || (border-s.Time)*10 > r.Interval*7)
 }
 
 // doubles finds samples of the source among the target's own. Of two servers that scrape once in an interval, one is always within half
