@@ -6,17 +6,21 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -52,7 +56,11 @@ spec:
 const operatedRules = "groups: [{name: shop, rules: [{record: 'job:up:sum', expr: 'sum by (job) (up)'}]}]\n"
 
 // operatedYard is a yard in which a real Prometheus Operator runs the target.
-type operatedYard struct{ *yard }
+type operatedYard struct {
+	*yard
+	// late says that the controller of StatefulSets is slow: it makes no claim, and no pod before there is one.
+	late atomic.Bool
+}
 
 // operatorOfPrometheus starts the real one for all yards.
 func operatorOfPrometheus(t *testing.T) {
@@ -91,12 +99,53 @@ func operatorOfPrometheus(t *testing.T) {
 
 func newOperatedYard(t *testing.T) *operatedYard {
 	t.Helper()
-	y := &operatedYard{newYard(t)}
+	y := &operatedYard{yard: newYard(t)}
+	y.roll = y.follow
 	y.told = func(ctx context.Context) string { text, _ := y.generated(ctx); return text }
 	kubetest.Change(t, y.client, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: y.ns, Name: "old-config"}}, func(m *corev1.ConfigMap) {
 		m.Data["rules--shop.yml"] = operatedRules
 	})
 	return y
+}
+
+// follow makes the pod of another revision anew, and makes a claim of each template; done: look again later.
+func (y *operatedYard) follow(ctx context.Context, set *appsv1.StatefulSet, pod *corev1.Pod, found error) (done bool, err error) {
+	text, err := json.Marshal(set.Spec.Template)
+	if err != nil {
+		return false, err
+	}
+	revision := fmt.Sprintf("%x", sha256.Sum256(text))[:10]
+	if set.Status.ObservedGeneration != set.Generation || set.Status.UpdateRevision != revision {
+		set.Status.ObservedGeneration, set.Status.UpdateRevision, set.Status.Replicas = set.Generation, revision, 1
+		return true, y.client.Status().Update(ctx, set)
+	}
+	if found == nil {
+		if pod.Labels[appsv1.ControllerRevisionHashLabelKey] == revision {
+			return false, nil
+		}
+		return true, y.client.Delete(ctx, pod, client.GracePeriodSeconds(0))
+	}
+	pod.ObjectMeta = metav1.ObjectMeta{Namespace: y.ns, Name: set.Name + "-0", Labels: maps.Clone(set.Spec.Template.Labels),
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}}
+	pod.Labels[appsv1.ControllerRevisionHashLabelKey] = revision
+	pod.Spec = *set.Spec.Template.Spec.DeepCopy()
+	for _, t := range set.Spec.VolumeClaimTemplates {
+		claim := t.DeepCopy()
+		claim.Namespace, claim.Name = y.ns, t.Name+"-"+pod.Name
+		if y.late.Load() {
+			if err := y.client.Get(ctx, client.ObjectKeyFromObject(claim), claim); err != nil {
+				return true, client.IgnoreNotFound(err)
+			}
+		} else if err := y.client.Create(ctx, claim); err != nil && !apierrors.IsAlreadyExists(err) {
+			return false, err
+		}
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: t.Name, VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name}}})
+	}
+	if !apierrors.IsNotFound(found) {
+		return false, found
+	}
+	return false, y.client.Create(ctx, pod)
 }
 
 // generated is the configuration that the operator has written.
@@ -266,7 +315,8 @@ func goesTheWholeWay(y *operatedYard) {
 func survives(y *operatedYard, point string) {
 	t := y.t
 	own := 1
-	if y.late = point == "migration.MakeClaim"; y.late {
+	if point == "migration.MakeClaim" {
+		y.late.Store(true)
 		y.prometheus()
 		own = 0 // its first pod may be that of the move
 	} else {

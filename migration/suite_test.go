@@ -4,13 +4,11 @@ package migration_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -92,8 +90,8 @@ type yard struct {
 	life    *life
 	// told is the configuration that the target's server has; nil: that of the ConfigMap.
 	told func(ctx context.Context) string
-	// late says that the controller of StatefulSets is slow: it makes no claim, and no pod before there is one.
-	late bool
+	// roll follows a StatefulSet that changes and has templates of claims; nil: there is none.
+	roll func(ctx context.Context, set *appsv1.StatefulSet, pod *corev1.Pod, found error) (done bool, err error)
 }
 
 func newYard(t *testing.T) *yard { return newYardIn(t, api) }
@@ -307,7 +305,7 @@ func (y *yard) serve(ctx context.Context) error {
 func (y *yard) server(ctx context.Context, set *appsv1.StatefulSet) error {
 	pod := &corev1.Pod{}
 	err := y.client.Get(ctx, client.ObjectKey{Namespace: y.ns, Name: set.Name + "-0"}, pod)
-	if set.Labels[operatedLabel] != "" {
+	if y.roll != nil {
 		if done, err := y.roll(ctx, set, pod, err); done || err != nil {
 			return err
 		}
@@ -330,49 +328,6 @@ func (y *yard) server(ctx context.Context, set *appsv1.StatefulSet) error {
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "prometheus", Image: "x", ImageID: "x", Ready: true,
 		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(time.Now().Add(time.Second))}}}}
 	return y.client.Status().Update(ctx, pod)
-}
-
-// operatedLabel is on the StatefulSets of Prometheus Operator.
-const operatedLabel = "operator.prometheus.io/name"
-
-// roll makes the pod of another revision anew, and makes a claim of each template; done: look again later.
-func (y *yard) roll(ctx context.Context, set *appsv1.StatefulSet, pod *corev1.Pod, found error) (done bool, err error) {
-	text, err := json.Marshal(set.Spec.Template)
-	if err != nil {
-		return false, err
-	}
-	revision := fmt.Sprintf("%x", sha256.Sum256(text))[:10]
-	if set.Status.ObservedGeneration != set.Generation || set.Status.UpdateRevision != revision {
-		set.Status.ObservedGeneration, set.Status.UpdateRevision, set.Status.Replicas = set.Generation, revision, 1
-		return true, y.client.Status().Update(ctx, set)
-	}
-	if found == nil {
-		if pod.Labels[appsv1.ControllerRevisionHashLabelKey] == revision {
-			return false, nil
-		}
-		return true, y.client.Delete(ctx, pod, client.GracePeriodSeconds(0))
-	}
-	pod.ObjectMeta = metav1.ObjectMeta{Namespace: y.ns, Name: set.Name + "-0", Labels: maps.Clone(set.Spec.Template.Labels),
-		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}}
-	pod.Labels[appsv1.ControllerRevisionHashLabelKey] = revision
-	pod.Spec = *set.Spec.Template.Spec.DeepCopy()
-	for _, t := range set.Spec.VolumeClaimTemplates {
-		claim := t.DeepCopy()
-		claim.Namespace, claim.Name = y.ns, t.Name+"-"+pod.Name
-		if y.late {
-			if err := y.client.Get(ctx, client.ObjectKeyFromObject(claim), claim); err != nil {
-				return true, client.IgnoreNotFound(err)
-			}
-		} else if err := y.client.Create(ctx, claim); err != nil && !apierrors.IsAlreadyExists(err) {
-			return false, err
-		}
-		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: t.Name, VolumeSource: corev1.VolumeSource{
-			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name}}})
-	}
-	if !apierrors.IsNotFound(found) {
-		return false, found
-	}
-	return false, y.client.Create(ctx, pod)
 }
 
 // config is the target's configuration as it is now.

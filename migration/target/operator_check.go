@@ -71,7 +71,8 @@ func (x *Operator) checkTraps() {
 			fmt.Sprintf("the operator mounts the folder prometheus-db of claim %s: blocks belong there and not at the volume's root", VolumeOf(x.before).Claim),
 			"give the puller that folder as its directory")
 	}
-	if r := s.PersistentVolumeClaimRetentionPolicy; r != nil && (r.WhenDeleted == appsv1.DeletePersistentVolumeClaimRetentionPolicyType || r.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType) {
+	const goes = appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+	if r := s.PersistentVolumeClaimRetentionPolicy; r != nil && (r.WhenDeleted == goes || r.WhenScaled == goes) {
 		x.found(RuleOperatorClaim, Refused, "spec.persistentVolumeClaimRetentionPolicy",
 			"the claim goes with its StatefulSet, which the operator deletes and makes again where a field of it cannot be changed: the whole history would go", "set both to Retain")
 	}

@@ -54,18 +54,23 @@ func Validate(m *Migration) error {
 	case (t.StatefulSet == nil) == (t.Prometheus == nil):
 		return fmt.Errorf("reading the spec: target wants either statefulSet or prometheus")
 	case t.Prometheus != nil:
-		if t.Prometheus.Name == "" {
-			return fmt.Errorf("reading the spec: target.prometheus.name is empty")
-		}
-		if name := ServiceName(t); len(validation.IsDNS1035Label(name)) > 0 || len(name) > 45 {
-			return fmt.Errorf("reading the spec: the users' Service would be called %q: say a name of at most 45 small letters, digits and dashes that begins with a letter, in target.prometheus.serviceName", name)
-		}
-		if s := t.Prometheus.Service; s.NodePort != 0 && s.Type != corev1.ServiceTypeNodePort {
-			return fmt.Errorf("reading the spec: target.prometheus.service.nodePort is given, but service.type is not NodePort")
-		}
-		return validateShim(t.Prometheus.Shim, "target.prometheus.shim")
+		return validatePrometheus(t)
 	}
 	return validateStatefulSet(t.StatefulSet)
+}
+
+func validatePrometheus(t v1alpha1.Target) error {
+	const at = "reading the spec: target.prometheus."
+	if t.Prometheus.Name == "" {
+		return fmt.Errorf(at + "name is empty")
+	}
+	if name := ServiceName(t); len(validation.IsDNS1035Label(name)) > 0 || len(name) > 45 {
+		return fmt.Errorf(at+"serviceName: the users' Service would be called %q; say a name of at most 45 small letters, digits and dashes that begins with a letter", name)
+	}
+	if s := t.Prometheus.Service; s.NodePort != 0 && s.Type != corev1.ServiceTypeNodePort {
+		return fmt.Errorf(at + "service.nodePort is given, but service.type is not NodePort")
+	}
+	return validateShim(t.Prometheus.Shim, "target.prometheus.shim")
 }
 
 func validateStatefulSet(s *v1alpha1.StatefulSetTarget) error {

@@ -59,10 +59,12 @@ func (r *Reconciler) observeOperated(ctx context.Context, s *scope) error {
 	live.SetGroupVersionKind(monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind))
 	switch err := s.cluster.Get(ctx, key(s.migration, spec.Name), live); {
 	case meta.IsNoMatchError(err):
-		s.refused(target.RuleOperatorAbsent, "the target's cluster does not know the kind Prometheus of monitoring.coreos.com/v1", "install Prometheus Operator, or name target.statefulSet")
+		s.refused(target.RuleOperatorAbsent, "the target's cluster does not know the kind Prometheus of monitoring.coreos.com/v1",
+			"install Prometheus Operator, or name target.statefulSet")
 		return nil
 	case apierrors.IsNotFound(err):
-		s.refused(target.RuleOperatorPrometheus, fmt.Sprintf("there is no Prometheus %s in namespace %s", spec.Name, s.migration.Namespace), "make it, with a volumeClaimTemplate, or mend target.prometheus.name")
+		s.refused(target.RuleOperatorPrometheus, fmt.Sprintf("there is no Prometheus %s in namespace %s", spec.Name, s.migration.Namespace),
+			"make it, with a volumeClaimTemplate, or mend target.prometheus.name")
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading Prometheus %s: %w", spec.Name, err)
@@ -191,8 +193,14 @@ func (r *Reconciler) observeOperatedTarget(ctx context.Context, s *scope) error 
 		return nil
 	}
 	t.Stage, t.Current, t.Lags = course.Stage(o.live.GetAnnotations()[stageAnnotation]), true, target.Lags(o.cr)
-	if s.source == nil || o.problem != nil || len(s.world.Invalid) > 0 || len(s.world.Refused) > 0 {
-		return nil // nobody knows what would be wanted
+	return r.judgeOperated(ctx, s, v.Pod)
+}
+
+// judgeOperated holds what there is against what is wanted, where anybody knows that.
+func (r *Reconciler) judgeOperated(ctx context.Context, s *scope, pod string) error {
+	t := &s.world.Target
+	if s.source == nil || s.operated.problem != nil || len(s.world.Invalid) > 0 || len(s.world.Refused) > 0 {
+		return nil
 	}
 	x, err := s.operator(t.Stage)
 	if err != nil {
@@ -202,7 +210,7 @@ func (r *Reconciler) observeOperatedTarget(ctx context.Context, s *scope) error 
 		return err
 	}
 	if t.Stage == course.StageBridge && t.Pod.Name != "" {
-		return s.judgeServer(ctx, x, v.Pod)
+		return s.judgeServer(ctx, x, pod)
 	}
 	return nil
 }
