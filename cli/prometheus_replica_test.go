@@ -14,7 +14,7 @@ func TestPrometheusMigrateReplicaFlags(t *testing.T) {
 	}{
 		"a replica without its server is wrong":  {[]string{"--replica", "b:9797"}, "--replica-server is missing"},
 		"a server without its blocks is wrong":   {[]string{"--replica-server", "http://b:9090"}, "--replica-server goes with --replica"},
-		"an address that is none is wrong":       {[]string{"--dry-run", "--replica", dir, "--replica-server", "b:9090"}, "the address of the replica"},
+		"an address that is none is wrong":       {[]string{"--dry-run", "--replica", dir, "--replica-server", "b:9090"}, "reading the address of the replica: it is not an address"},
 		"an agent without certificates is wrong": {[]string{"--dry-run", "--replica", "b:9797", "--replica-server", "http://127.0.0.1:3"}, "there are no certificates"},
 		"one server is no pair":                  {[]string{"--dry-run", "--replica", dir, "--replica-server", "http://127.0.0.1:3"}, "a pair is two servers"},
 	} {

@@ -189,6 +189,22 @@ func TestPairReplacesARottenBlock(t *testing.T) {
 	}
 }
 
+func TestPairUnpinsWhoAnswers(t *testing.T) {
+	p, a, b := two(t)
+	prepare(t, p, "0-2 a1, 2-4 b2")
+	if err := p.Pin(t.Context(), []string{"a1", "b2"}); err != nil {
+		t.Fatal(err)
+	}
+	a.err = errAway
+	if err := p.Unpin(t.Context()); !transfer.Unanswered(err) {
+		t.Errorf("it is not waited for: %v", err)
+	}
+	p.o.Patience = 0
+	if err := p.Unpin(t.Context()); err != nil || len(b.pinned) > 0 {
+		t.Error(err, b.pinned)
+	}
+}
+
 func TestPairLeavesOtherErrorsAlone(t *testing.T) {
 	p, _, _ := two(t)
 	prepare(t, p, "0-2 a1, 2-4 b2")

@@ -239,6 +239,7 @@ func (p *Pair) Parts(until int64) (parts []Part) {
 // Undo takes away what a move brought, as move.Undo does, lets go of both, and forgets what was chosen.
 func (p *Pair) Undo(ctx context.Context, o move.Options) (*move.Undone, error) {
 	o.Source, o.SourceServer, o.SourceName = p, p, p.Name()
+	p.o.Patience = 0 // one that is away keeps its links, and people are told
 	done, err := move.Undo(ctx, o)
 	if err != nil {
 		return done, err
