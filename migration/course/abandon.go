@@ -6,19 +6,17 @@ import (
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
 
-// isAbandoned is the way out of a migration that is deleted and whose cluster is gone: nothing there can be put back, and nobody can know
+// maybeAbandon is the way out of a migration that is deleted and whose cluster is gone: nothing there can be put back, and nobody can know
 // that it never will. So a person says it.
-func isAbandoned(w *World, d *Decision) bool {
-	clusterAnswers(w, d)
+func (w *World) maybeAbandon(d *Decision) {
 	left := strings.Join(w.leftBehind(), "; ")
 	if w.Abandoned == nil {
 		d.hold(RuleAbandoned, v1alpha1.ReasonClusterUnreachable, true, "it is deleted, and the target's cluster does not answer: %s. When that is back, all is put back by itself. If it is gone for good, "+
 			"let go with the annotation %s: \"why\"; then this stays behind: %s", w.ClusterUnreachable, v1alpha1.AbandonAnnotation, left)
-		return false
+		return
 	}
 	d.Stop = &v1alpha1.Stop{Rule: RuleAbandoned, Text: "it was let go of (" + first(*w.Abandoned, "no reason was given") + ") while the target's cluster did not answer; this stays behind: " + left}
 	d.act(Action{Kind: ActRelease, Why: "a person says that the target's cluster is gone"})
-	return true
 }
 
 // leftBehind is what a move leaves when its cluster is gone, as far as the status tells what was begun.

@@ -25,8 +25,6 @@ func Decide(w *World) *Decision {
 		isObserved, mayFinalize, shimIsGone, isFinalized,
 	}
 	switch {
-	case w.Deleting && w.ClusterUnreachable != "":
-		course = []step{isAbandoned}
 	case w.finalized():
 		course = w.final(d)
 	case w.goesBack():
@@ -36,7 +34,7 @@ func Decide(w *World) *Decision {
 		}
 		d.Phase = v1alpha1.PhaseRollingBack
 	case w.Deleting && !w.cutOver():
-		course = []step{cutOverIsUndone}
+		course = []step{clusterAnswers, cutOverIsUndone}
 	case w.cutOver():
 		d.reach(beforeCutover()...)
 		if w.Deleting {
@@ -153,6 +151,9 @@ func clusterAnswers(w *World, d *Decision) bool {
 		d.Phase = w.Status.Phase
 	}
 	d.hold("", v1alpha1.ReasonClusterUnreachable, false, "the target's cluster does not answer: %s", w.ClusterUnreachable)
+	if w.Deleting {
+		w.maybeAbandon(d)
+	}
 	return false
 }
 

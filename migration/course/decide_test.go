@@ -148,7 +148,7 @@ func TestDecide(t *testing.T) {
 		}),
 			v1alpha1.PhaseStage, nil, RuleAbandoned},
 		{"a person lets go of one whose cluster is gone", with(final(), func(w *World) { w.Deleting, w.ClusterUnreachable, w.Abandoned = true, "timeout", ptr.To("burnt") }),
-			v1alpha1.PhasePreflight, []string{"Release"}, ""},
+			v1alpha1.PhaseFinalized, []string{"Release"}, ""},
 		{"nobody lets go of one whose cluster answers", with(moving("Stage"), func(w *World) { w.Deleting, w.Abandoned = true, ptr.To("burnt") }), v1alpha1.PhaseRollingBack, []string{"Suspend move"}, ""},
 		{"nobody lets go of one that is not deleted", with(moving("Stage"), func(w *World) { w.ClusterUnreachable, w.Abandoned = "timeout", ptr.To("burnt") }), v1alpha1.PhasePreflight, nil, ""},
 		{"a rollback stops the move before anything else", back(cuttingOver(&Line{Wants: wantsAlerting})), v1alpha1.PhaseRollingBack, []string{"Suspend cutover"}, ""},

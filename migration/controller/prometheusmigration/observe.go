@@ -40,8 +40,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 		s.world.Invalid = append(s.world.Invalid, course.Finding{Where: "spec", Says: err.Error()})
 	}
 	// What goes back is looked at all the same: nothing may be forgotten because a spec became wrong.
-	back := s.world.Deleting || m.Spec.Goal == v1alpha1.GoalRolledBack
-	if len(s.world.Invalid) > 0 && (!back || m.Spec.Target.StatefulSet == nil) {
+	if len(s.world.Invalid) > 0 && !s.goesBack() {
 		return kube.Result{}, nil
 	}
 	var err error
@@ -53,12 +52,23 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (kube.Result, error)
 		return kube.Result{}, err
 	}
 	if err := r.observeCluster(ctx, s); err != nil {
-		if !s.world.Deleting && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)) {
+		if s.lacksRights(err) {
 			return kube.Result{}, kube.Human(v1alpha1.ReasonClusterUnreachable, err)
 		}
 		s.world.ClusterUnreachable = err.Error()
 	}
 	return kube.Result{}, nil
+}
+
+// goesBack says that what was made of a target is to be put back.
+func (s *scope) goesBack() bool {
+	back := s.world.Deleting || s.migration.Spec.Goal == v1alpha1.GoalRolledBack
+	return back && s.migration.Spec.Target.StatefulSet != nil
+}
+
+// lacksRights says that a person has to give the operator rights. One that is deleted may be let go of without.
+func (s *scope) lacksRights(err error) bool {
+	return !s.world.Deleting && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err))
 }
 
 func (r *Reconciler) observeGates(ctx context.Context, s *scope) error {
