@@ -47,7 +47,10 @@ type Options struct {
 }
 
 // probeTime limits one probe: two of them and the write fit into five seconds.
-const probeTime = 1500 * time.Millisecond
+const probeTime = time.Second
+
+// soon is the pause after a probe that the target did not answer: the second one decides.
+const soon = 100 * time.Millisecond
 
 // fieldManager is who writes Service and EndpointSlice.
 const fieldManager = "slipway-endpoint"
@@ -114,7 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (ctrl
 	if err := r.tell(ctx, m, d); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: r.pause(m, d)}, nil
+	return ctrl.Result{RequeueAfter: r.pause(m, in, d)}, nil
 }
 
 func (r *Reconciler) forget(name types.NamespacedName) {
@@ -124,8 +127,10 @@ func (r *Reconciler) forget(name types.NamespacedName) {
 }
 
 // pause is short while users may be with the target.
-func (r *Reconciler) pause(m *v1alpha1.PrometheusMigration, d *endpoint.Decision) time.Duration {
-	switch {
+func (r *Reconciler) pause(m *v1alpha1.PrometheusMigration, in *endpoint.Input, d *endpoint.Decision) time.Duration {
+	switch probes := in.Target.Probes; {
+	case watched(m) && d.To == endpoint.Target && probes.Asked() && probes.Last.Answer != endpoint.Ready:
+		return min(soon, r.Every)
 	case watched(m):
 		return r.Every
 	case d.Again > 0:
