@@ -22,11 +22,7 @@ func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
 		}
 	}
 	add(spec.Tools.Image == "", "spec.tools.image", "it is missing; slipway image build makes it")
-	add(spec.Seed == v1alpha1.SeedExisting, "spec.seed", "Existing: a server that starts on a copy of a data directory takes its blocks and its log for its own, and the move could not tell "+
-		"the two histories apart; bring what the copy has to an empty volume on a host that has both (slipway prometheus pull FROM /mnt/new --seed /mnt/copy), and say MountedOnSource")
-	add(spec.Seed == v1alpha1.SeedMountedOnSource && spec.Target.Prometheus != nil, "spec.seed", "MountedOnSource: the operator takes such a disk for a StatefulSet of its own alone; say Network")
-	add(spec.Seed == v1alpha1.SeedMountedOnSource && spec.Target.Prometheus == nil && (spec.Target.StatefulSet == nil || spec.Target.StatefulSet.Storage.VolumeName == ""), "spec.seed",
-		"MountedOnSource: name the PersistentVolume that was filled, in spec.target.statefulSet.storage.volumeName; else the claim gets another, empty one")
+	validateSeed(spec, add)
 	validateSource(&spec.Source, add)
 	if w := spec.Cutover.Window; w != nil {
 		_, _, err := Window(w, time.Unix(0, 0))
@@ -38,20 +34,35 @@ func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
 	if t := spec.Transfer.MaxBytesPerSecond; t != nil {
 		add(t.Sign() <= 0, "spec.transfer.maxBytesPerSecond", "%s would bring nothing; leave it out for no ceiling", t)
 	}
-	if s := spec.Target.StatefulSet; s != nil {
-		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.statefulSet.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
-		add(s.Storage.Size != nil && s.Storage.Size.Sign() <= 0, "spec.target.statefulSet.storage.size", "%s is no size", s.Storage.Size)
-	}
-	if s := spec.Target.Prometheus; s != nil {
-		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.prometheus.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
-	}
+	validateTarget(&spec.Target, add)
 	for i, name := range slices.Concat(spec.Coverage.Except, spec.Overrides) {
 		add(strings.ContainsAny(name, ",\"\n"), "spec.coverage.except, spec.overrides", "name %d, %q, has a comma, a quotation mark or a line end", i+1, name)
 	}
 	return found
 }
 
-func validateSource(s *v1alpha1.Source, add func(bad bool, where, format string, args ...any)) {
+// adder notes a finding if something is bad.
+type adder func(bad bool, where, format string, args ...any)
+
+func validateSeed(spec *v1alpha1.PrometheusMigrationSpec, add adder) {
+	add(spec.Seed == v1alpha1.SeedExisting, "spec.seed", "Existing: a server that starts on a copy of a data directory takes its blocks and its log for its own, and the move could not tell "+
+		"the two histories apart; bring what the copy has to an empty volume on a host that has both (slipway prometheus pull FROM /mnt/new --seed /mnt/copy), and say MountedOnSource")
+	add(spec.Seed == v1alpha1.SeedMountedOnSource && spec.Target.Prometheus != nil, "spec.seed", "MountedOnSource: the operator takes such a disk for a StatefulSet of its own alone; say Network")
+	add(spec.Seed == v1alpha1.SeedMountedOnSource && spec.Target.Prometheus == nil && (spec.Target.StatefulSet == nil || spec.Target.StatefulSet.Storage.VolumeName == ""), "spec.seed",
+		"MountedOnSource: name the PersistentVolume that was filled, in spec.target.statefulSet.storage.volumeName; else the claim gets another, empty one")
+}
+
+func validateTarget(t *v1alpha1.Target, add adder) {
+	if s := t.StatefulSet; s != nil {
+		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.statefulSet.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
+		add(s.Storage.Size != nil && s.Storage.Size.Sign() <= 0, "spec.target.statefulSet.storage.size", "%s is no size", s.Storage.Size)
+	}
+	if s := t.Prometheus; s != nil {
+		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.prometheus.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
+	}
+}
+
+func validateSource(s *v1alpha1.Source, add adder) {
 	add(!isAddress(s.URL), "spec.source.url", "%q is no address like http://monitor:9090 (a password has no place in it)", shown(s.URL))
 	add(s.Config == nil, "spec.source.config", "it is missing: a server tells its configuration with every secret masked; name a ConfigMap or Secret with a copy of its folder")
 	if a := s.Host.Address; a != "" {

@@ -25,8 +25,7 @@ type fault struct {
 	staged, installed func(f *faulty)
 	// excused are failures of users that nobody could keep from them.
 	excused func(error) bool
-	then    func(f *faulty) // looks at what the row is about, at the end
-	notes   string          // is noted at the end
+	notes   string // is noted at the end
 }
 
 // through runs a move through a fault.

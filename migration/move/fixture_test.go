@@ -268,6 +268,9 @@ func (p *pair) outages(_ context.Context, since int64) (list []seam.Range, err e
 		}
 		last = x.T
 	}
+	if now := virtualDay + p.now.Load()*interval; last > 0 && now-last > 2*interval {
+		list = append(list, seam.Range{From: last, To: now - 1}) // it goes on
+	}
 	return list, nil
 }
 

@@ -120,16 +120,13 @@ func last(values []float64) float64 {
 // compareTarget says what is wrong with a target of the source on the new server; "" is nothing.
 func compareTarget(s, t Target, known bool, source, target *Scraped, scrapes int) (GapKind, string) {
 	upS, upT, samplesS, samplesT := source.Up[s.Labels], target.Up[s.Labels], source.Samples[s.Labels], target.Samples[s.Labels]
+	if !known {
+		return unknown(source.Itself[s.Labels])
+	}
+	few := min(len(upS), len(upT), len(samplesS), len(samplesT)) < scrapes
 	switch {
-	case !known && source.Itself[s.Labels]:
-		return Itself, "it is the source itself; the target writes its own metrics under another name"
-	case !known:
-		return Missing, ""
-	case min(len(upS), len(upT), len(samplesS), len(samplesT)) < scrapes:
-		if t.Health == "down" && s.Health == "up" && unreachable(t.Error) {
-			return Unreachable, t.Error
-		}
-		return Waiting, fmt.Sprintf("%d of %d scrapes on the source, %d on the target", min(len(upS), len(samplesS)), scrapes, min(len(upT), len(samplesT)))
+	case few:
+		return soon(s, t, fmt.Sprintf("%d of %d scrapes on the source, %d on the target", min(len(upS), len(samplesS)), scrapes, min(len(upT), len(samplesT))))
 	case downThroughout(upS) && downThroughout(upT):
 		return DownOnBoth, t.Error
 	case downThroughout(upS):
@@ -140,6 +137,22 @@ func compareTarget(s, t Target, known bool, source, target *Scraped, scrapes int
 		return Differs, ""
 	}
 	return "", ""
+}
+
+// unknown is a target that the new server does not have.
+func unknown(itself bool) (GapKind, string) {
+	if itself {
+		return Itself, "it is the source itself; the target writes its own metrics under another name"
+	}
+	return Missing, ""
+}
+
+// soon is a target with few scrapes yet.
+func soon(s, t Target, counts string) (GapKind, string) {
+	if t.Health == "down" && s.Health == "up" && unreachable(t.Error) {
+		return Unreachable, t.Error
+	}
+	return Waiting, counts
 }
 
 // failing says why the new server cannot scrape a target.
