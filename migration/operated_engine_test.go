@@ -287,9 +287,7 @@ func goesTheWholeWay(y *operatedYard) {
 	y.until("the gate of the end", func(m *v1alpha1.PrometheusMigration) bool {
 		return m.Status.CutOverAt != nil && len(m.Status.NeedsApproval) == 1 && m.Status.NeedsApproval[0] == v1alpha1.ApprovalFinalize
 	})
-	if to := y.leadsTo(t.Context()); to != newServer {
-		t.Errorf("after the cutover users are led to %q", to)
-	}
+	y.led("after the cutover", newServer)
 	y.approve(v1alpha1.ApprovalFinalize)
 	y.reaches(v1alpha1.PhaseFinalized)
 	kubetest.Eventually(t, "the server has its last configuration, and the Service is its alone", func(ctx context.Context) error {

@@ -263,7 +263,7 @@ func (w *World) roundIsIn(round int) bool {
 func (m *mover) again(ctx context.Context, err error) error {
 	var rule *transfer.RuleError
 	var away *transfer.InstallError
-	if errors.As(err, &rule) || errors.Is(err, transfer.ErrTargetSilent) || errors.As(err, &away) && away.Restarted {
+	if errors.As(err, &rule) || errors.Is(err, transfer.ErrTargetSilent) || errors.Is(err, transfer.ErrStillOpen) || errors.As(err, &away) && away.Restarted {
 		return m.pause(ctx)
 	}
 	return err

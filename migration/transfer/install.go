@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,10 @@ func (e *InstallError) Error() string {
 
 // ErrTargetSilent says that the running server gave no answer; what was being installed was taken away again.
 var ErrTargetSilent = errors.New("the new server does not answer")
+
+// ErrStillOpen says that the running server has more blocks open than there are folders: one that was moved away comes back under its
+// name only after the server has dropped it, or it would go on with the old files.
+var ErrStillOpen = errors.New("the new server still has a block open whose folder is gone: it drops it at its next reload, within a minute")
 
 // ErrNotStaged says that a block has to be pulled first.
 var ErrNotStaged = errors.New("it is not staged and verified: pull it first")
@@ -203,6 +208,9 @@ func (i *Installer) allowed(ctx context.Context, s Step) (*Observation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTargetSilent, err)
 	}
+	if folders, err := i.folders(); err != nil || now.BlocksLoaded > folders {
+		return nil, cmp.Or(err, fmt.Errorf("%w (it has %d, there are %d)", ErrStillOpen, now.BlocksLoaded, folders))
+	}
 	entry := block.Entry{Name: s.Block, Bytes: s.Bytes, Verdict: block.OK, Meta: &block.Meta{MinTime: s.MinTime, MaxTime: s.MaxTime}}
 	p := &planner{World: World{Head: &now.Head}, plan: &Plan{}}
 	for _, rule := range []Rule{{Name: RuleHeadIsKnown, broken: (*planner).headUnknown}, {Name: RuleEndsBeforeHead, broken: (*planner).insideHead}} {
@@ -211,6 +219,20 @@ func (i *Installer) allowed(ctx context.Context, s Step) (*Observation, error) {
 		}
 	}
 	return now, nil
+}
+
+// folders counts those of blocks, whatever is in them.
+func (i *Installer) folders() (n int64, err error) {
+	entries, err := os.ReadDir(i.o.Target)
+	if err != nil {
+		return 0, fmt.Errorf("listing the data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && checkName(e.Name()) == nil {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // watch waits until the server has seen the block; why says what went wrong instead.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/prometheus/model/labels"
@@ -204,7 +205,7 @@ func TestInstallJudgesWhatTheServerSays(t *testing.T) {
 	from, names := blocks()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			target := t.TempDir()
+			target := dataDirOf(t, 4)
 			mustPull(t, pullOptions(openLocal(t, LocalOptions{Data: from, Still: true}), target, names[:1]))
 			within := time.Minute
 			if strings.Contains(test.want, "within") {
@@ -221,6 +222,39 @@ func TestInstallJudgesWhatTheServerSays(t *testing.T) {
 				t.Errorf("installed: %v, staged: %v", there, staged)
 			}
 		})
+	}
+}
+
+// dataDirOf is a data directory with folders of blocks.
+func dataDirOf(t *testing.T, blocks int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for range blocks {
+		if err := os.Mkdir(filepath.Join(dir, ulid.Make().String()), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// A server that has a block open goes on with its files although the folder is another one now.
+func TestInstallWaitsUntilAnOldBlockOfTheNameIsDropped(t *testing.T) {
+	from, names := blocks()
+	target := dataDirOf(t, 4)
+	mustPull(t, pullOptions(openLocal(t, LocalOptions{Data: from, Still: true}), target, names[:1]))
+	open := Observation{Head: Head{MinTime: math.MaxInt64 / 2}, BlocksLoaded: 5, LowestTimestamp: fixtureStart, Reloads: 10}
+	dropped, loaded := open, open
+	dropped.BlocksLoaded, dropped.Reloads, loaded.Reloads = 4, 11, 12
+	i := NewInstaller(InstallerOptions{Target: target, Server: &fakeServer{says: []Observation{open, dropped, loaded}}, Every: time.Millisecond})
+	step := Step{Block: names[0], MaxTime: fixtureStart}
+	if err := i.Install(t.Context(), step); !errors.Is(err, ErrStillOpen) {
+		t.Fatalf("while it is open: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(target, StagingFolder, names[0])); err != nil {
+		t.Errorf("it is not staged any more: %v", err)
+	}
+	if err := i.Install(t.Context(), step); err != nil {
+		t.Errorf("when it was dropped: %v", err)
 	}
 }
 
