@@ -207,17 +207,7 @@ func (r *Reconciler) lookServer(ctx context.Context, c *prometheusmigration.Clus
 			in.Target.Addresses = append(in.Target.Addresses, a)
 		}
 	}
-	return path, startOf(&pod), nil
-}
-
-// startOf is when the server's container started, the zero time while it does not run.
-func startOf(pod *corev1.Pod) time.Time {
-	for _, s := range pod.Status.ContainerStatuses {
-		if s.Name == "prometheus" && s.State.Running != nil {
-			return s.State.Running.StartedAt.Time
-		}
-	}
-	return time.Time{}
+	return path, prometheusmigration.StartOf(&pod), nil
 }
 
 func found(err error) (bool, error) {

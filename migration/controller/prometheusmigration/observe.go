@@ -238,11 +238,7 @@ func (r *Reconciler) observePod(ctx context.Context, s *scope, name string) erro
 	p := &s.world.Target.Pod
 	p.Name, p.UID, p.Ending, p.Says = pod.Name, string(pod.UID), !pod.DeletionTimestamp.IsZero(), podSays(&pod)
 	p.Ready = IsReady(&pod)
-	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name == "prometheus" && c.State.Running != nil {
-			p.Started = c.State.Running.StartedAt.Time
-		}
-	}
+	p.Started = StartOf(&pod)
 	return nil
 }
 
