@@ -9,6 +9,7 @@ import (
 
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/move"
+	"github.com/slipway-dev/slipway/migration/transfer"
 	"github.com/spf13/cobra"
 )
 
@@ -32,7 +33,7 @@ With --without the piece leaves out what another data directory has: --lacking g
 directory has since --without-from, and those in its gaps of two intervals and more; absent leaves all at times at which it has none. So a piece can lie
 beside another server's own samples.
 The index's symbols are held in memory, some percent of its size.
-Exit codes: 0 a piece was written, 1 it did not work, 2 wrong usage, 3 the piece would be empty, 130 interrupted.`,
+Exit codes: 0 a piece was written, 1 it did not work, 2 wrong usage, 3 the piece would be empty, 4 there is no room for it, 130 interrupted.`,
 		Example: `  slipway prometheus cut /prometheus 01HGZ1Y2V8M3R9W0QK5T7N4C6B --at 2026-11-22T14:05:00Z --keep before --to /prometheus/staging
   slipway prometheus cut /old 01HGZ1Y2V8M3R9W0QK5T7N4C6B --at 2026-11-22T14:05:00Z --keep after --to /new/staging --without /new --lacking gaps`,
 		Args:              cobra.ExactArgs(2),
@@ -67,6 +68,9 @@ func (o *cutOptions) run(ctx context.Context, dir string, out io.Writer) error {
 	s, err := move.InProcess{}.Cut(ctx, dir, o.CutOptions)
 	if errors.Is(err, block.ErrNothingLeft) {
 		return &commandError{move.NothingLeft, err}
+	}
+	if full := (*transfer.NoSpaceError)(nil); errors.As(err, &full) {
+		return &commandError{move.NoRoom, err}
 	}
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/transfer"
@@ -38,8 +39,12 @@ func (InProcess) Cut(ctx context.Context, dir string, o block.CutOptions) (*bloc
 		return nil, err
 	}
 	defer func() { _ = d.Close() }() // it was only read
-	return d.Cut(ctx, o)
+	s, err := d.Cut(ctx, o)
+	return s, transfer.SpaceError(o.Staging, cutRoom, err)
 }
+
+// cutRoom is what a piece asks for at first: a file of chunks is made in its full length and cut short at its end.
+const cutRoom = chunks.DefaultChunkSegmentSize
 
 // Command cuts by a command in a process of its own, as slipway prometheus cut.
 type Command []string
@@ -47,8 +52,11 @@ type Command []string
 // maxPrinted bounds what the command prints: a meta.json at most.
 const maxPrinted = 32 << 20
 
-// NothingLeft is the exit code of the command for block.ErrNothingLeft.
-const NothingLeft = 3
+// Exit codes of the command: NothingLeft is for block.ErrNothingLeft, NoRoom for a *transfer.NoSpaceError.
+const (
+	NothingLeft = 3
+	NoRoom      = 4
+)
 
 // Cut runs the command.
 func (c Command) Cut(ctx context.Context, dir string, o block.CutOptions) (*block.Staged, error) {
@@ -73,6 +81,8 @@ func (c Command) Cut(ctx context.Context, dir string, o block.CutOptions) (*bloc
 		return nil, ctx.Err()
 	case errors.As(err, &exit) && exit.ExitCode() == NothingLeft:
 		return nil, block.ErrNothingLeft
+	case errors.As(err, &exit) && exit.ExitCode() == NoRoom:
+		return nil, transfer.SpaceError(o.Staging, cutRoom, fmt.Errorf("cutting block %s: %w", o.Block, syscall.ENOSPC))
 	case err != nil:
 		return nil, fmt.Errorf("cutting block %s: %w: %s", o.Block, err, strings.TrimSpace(errs.String()))
 	}

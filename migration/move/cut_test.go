@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/oklog/ulid/v2"
@@ -202,5 +203,12 @@ func TestFilledGapsAreProved(t *testing.T) {
 				t.Errorf("seed %d, series %s: %s at %d (%s)", seed, name, f.Kind, (*f.Time-virtualDay)/interval, f.Text)
 			}
 		}
+	}
+}
+
+func TestCommandSaysThatThereIsNoRoom(t *testing.T) {
+	_, err := Command{"sh", "-c", "echo cutting: no space left on device >&2; exit 4"}.Cut(t.Context(), t.TempDir(), block.CutOptions{Block: "x", Staging: t.TempDir()})
+	if stop := StopOf(err); stop.Rule != RuleTargetFull || !strings.Contains(stop.Text, "make room and run again") {
+		t.Errorf("%+v", stop)
 	}
 }

@@ -29,18 +29,14 @@ func smallVolume(t *testing.T) string {
 	return dir
 }
 
-// fill takes what is free on the new server's volume but some KB, which its own log needs. The link is held meanwhile.
+// fill takes half of the new server's volume: what is left is enough for the server, which ends itself without, and less than is to stay free.
 func (f *faulty) fill() {
-	var stat syscall.Statfs_t
-	err := syscall.Statfs(f.target.Dir, &stat)
+	file, err := os.Create(f.ballast())
 	if err == nil {
-		var file *os.File
-		if file, err = os.Create(f.ballast()); err == nil {
-			err = errors.Join(syscall.Fallocate(int(file.Fd()), 0, 0, int64(stat.Bavail)*stat.Bsize-256<<10), file.Close())
-		}
+		err = errors.Join(syscall.Fallocate(int(file.Fd()), 0, 0, 800<<20), file.Close())
 	}
 	if err != nil {
-		f.t.Errorf("filling the volume: %v", err)
+		f.t.Fatalf("filling the volume: %v", err)
 	}
 }
 
@@ -53,9 +49,10 @@ func TestMoveWithAFullVolumeAndNoPressure(t *testing.T) {
 	before := o.owned(t)
 	masked := []string{"unshare", "--mount", "sh", "-euc", `mount --bind "$1" /proc/pressure; shift; exec "$@"`, "sh", t.TempDir()}
 	f := s.faulty(t, o, faultOptions{before: masked, targetData: smallVolume(t)})
+	f.words = append(f.words, "--keep-free", "900MiB")
+	f.fill()
 	f.through(fault{
-		answers: func(f *faulty) []harm { return []harm{once(f.fill)} },
-		stops:   RuleTargetFull, says: []string{"make room and run again"},
+		stops: RuleTargetFull, says: []string{"make room and run again"},
 		mend: func(f *faulty) {
 			if err := os.Remove(f.ballast()); err != nil {
 				f.t.Fatal(err)

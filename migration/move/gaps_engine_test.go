@@ -104,7 +104,7 @@ func (m *missing) filled(moment string) {
 		var own []int64
 		has := map[int64]bool{}
 		for _, s := range samples {
-			if has[s.Time] = true; s.Time >= m.state.Seam && !s.Stale() && strings.Contains(m.tickets.scraper[s.Value], "/3.16") {
+			if has[s.Time] = true; s.Time >= m.state.Seam && !s.Stale() && strings.Contains(m.tickets.scraper[s.Value], m.own) {
 				own = append(own, s.Time)
 			}
 		}
@@ -133,7 +133,7 @@ func (m *missing) filled(moment string) {
 // TestMoveFillsWhatTheTargetMissed moves from 2.42 to 3.16. The target is killed before the first end, frozen while pieces are cut and installed, and
 // killed again after everything was proved: then the same is run again.
 func TestMoveFillsWhatTheTargetMissed(t *testing.T) {
-	m := &missing{t: t, ends: ends{tickets: newExporter(t)}}
+	m := &missing{t: t, ends: ends{tickets: newExporter(t), own: "/" + engine.Prometheus316}}
 	config := fmt.Sprintf("global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs: [{job_name: shop, static_configs: [{targets: ['%s'], labels: {instance: x}}]}]\n", strings.TrimPrefix(m.tickets.URL, "http://"))
 	flags := []string{"--storage.tsdb.min-block-duration=5s", "--storage.tsdb.max-block-duration=2h", "--storage.tsdb.retention.time=30d"}
 	dir := t.TempDir()

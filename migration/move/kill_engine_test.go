@@ -140,7 +140,7 @@ func TestProgramLosesNothingHoweverOftenItIsKilled(t *testing.T) {
 			t.Errorf("it was never killed while it did one of %q", steps)
 		}
 	}
-	e := &ends{tickets: tickets}
+	e := &ends{tickets: tickets, own: "/" + engine.Prometheus316}
 	var err error
 	if e.state, err = ReadState(state); err != nil {
 		t.Fatal(err)

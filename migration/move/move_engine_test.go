@@ -77,16 +77,26 @@ func history(t *testing.T, dir string, blocks int) {
 	}
 }
 
-// TestMoveBetweenRealServers moves from 2.42 to 3.16 while both scrape one exporter, with blocks of ten seconds; then the target
-// is restarted and cuts its head, and is looked at after each.
+// TestMoveBetweenRealServers moves from 2.42 to 3.16 and to the last 2.x while both scrape one exporter, with blocks of ten seconds; then
+// the target is restarted and cuts its head, and is looked at after each.
 func TestMoveBetweenRealServers(t *testing.T) {
+	for version, flags := range map[string][]string{engine.Prometheus316: {"--storage.tsdb.block-reload-interval=1s"}, engine.Prometheus255: nil} {
+		t.Run("to "+version, func(t *testing.T) {
+			t.Parallel()
+			moveTo(t, version, flags)
+		})
+	}
+}
+
+func moveTo(t *testing.T, version string, more []string) {
+	t.Helper()
 	tickets := newExporter(t)
 	config := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: shop, static_configs: [{targets: ['%s'], labels: {instance: x}}]}]\n", strings.TrimPrefix(tickets.URL, "http://"))
 	flags := []string{"--storage.tsdb.min-block-duration=10s", "--storage.tsdb.max-block-duration=2h", "--storage.tsdb.retention.time=30d"}
 	dir := t.TempDir()
 	history(t, dir, 3)
 	source := engine.Start(t, engine.Prometheus{Version: engine.Prometheus242, Dir: dir, Config: config, Flags: flags})
-	target := engine.Start(t, engine.Prometheus{Version: engine.Prometheus316, Config: config, Flags: append(flags, "--storage.tsdb.block-reload-interval=1s")})
+	target := engine.Start(t, engine.Prometheus{Version: version, Config: config, Flags: append(flags, more...)})
 	local, err := transfer.OpenLocal(transfer.LocalOptions{Data: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +128,7 @@ func TestMoveBetweenRealServers(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, strings.Join(told, "\n"))
 	}
-	e := &ends{tickets: tickets, source: both["source"], target: both["target"], state: state}
+	e := &ends{tickets: tickets, own: "/" + version, source: both["source"], target: both["target"], state: state}
 	e.check(t, "at once")
 	target.Stop()
 	target.Restart()
@@ -153,6 +163,7 @@ func covered(target *engine.Server) func(context.Context) (string, error) {
 // ends holds the target against the source and against what each of them was given.
 type ends struct {
 	tickets        *exporter
+	own            string // of the target's user agent
 	source, target *proof.Server
 	state          *State
 }
@@ -204,7 +215,7 @@ func (e *ends) series(t *testing.T, where string, source, target []proof.Sample,
 		case s.Time < e.state.Seam:
 		case s.Stale() && !theirs[s.Time]:
 			stale++ // of its own: after a scrape that failed, or when it was stopped
-		case strings.Contains(e.tickets.scraper[s.Value], "/3.16"):
+		case strings.Contains(e.tickets.scraper[s.Value], e.own):
 			own[s.Value]++
 			ownTimes = append(ownTimes, s.Time)
 			first = min(first, s.Time)
@@ -236,7 +247,7 @@ func (e *ends) series(t *testing.T, where string, source, target []proof.Sample,
 	}
 	missing := 0
 	for value, who := range e.tickets.scraper {
-		if strings.Contains(who, "/3.16") && value < last && own[value] == 0 {
+		if strings.Contains(who, e.own) && value < last && own[value] == 0 {
 			missing++
 		} else if own[value] > 1 {
 			t.Errorf("%s: the target's own sample %v is there %d times", where, value, own[value])

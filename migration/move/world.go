@@ -70,6 +70,7 @@ func (m *mover) observe(ctx context.Context) (*World, error) {
 	w.SourceServer, w.SourceRange = m.ask(ctx, w, m.o.SourceServer, &m.sourceRange)
 	w.TargetServer, w.TargetRange = m.ask(ctx, w, m.o.TargetServer, &m.targetRange)
 	m.recall(w)
+	m.askRoom(w)
 	m.askLate(ctx, w)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -198,6 +199,21 @@ func (m *mover) ask(ctx context.Context, w *World, s Server, length *int64) (*tr
 		return nil, 0
 	}
 	return o, *length
+}
+
+// headRoom is what a server asks for when it writes its head's next file, and ends itself without (tsdb/chunks/head_chunks.go
+// MaxHeadChunkFileSize, tsdb/head_append.go handleChunkWriteError; seen on 3.16).
+const headRoom = 128 << 20
+
+// askRoom says why a target that does not answer may not run.
+func (m *mover) askRoom(w *World) {
+	if w.TargetServer != nil {
+		return
+	}
+	if d, err := transfer.DiskOf(m.o.TargetData); err == nil && d.FreeBytes < headRoom {
+		w.Silent = append(w.Silent, fmt.Sprintf("%s has %d MiB free: the new server ends itself without %d MiB for its head's next file; make room there, and see that it runs",
+			m.o.TargetData, d.FreeBytes>>20, headRoom>>20))
+	}
 }
 
 // source are the blocks that are listed, and those that were found earlier and are pinned.

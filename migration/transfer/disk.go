@@ -35,8 +35,8 @@ func (e *NoSpaceError) Error() string {
 
 func (e *NoSpaceError) Unwrap() error { return e.Err }
 
-// spaceError turns what a system says about a full disk into a NoSpaceError, and leaves everything else as it is.
-func spaceError(path string, needed int64, err error) error {
+// SpaceError turns what a system says about a full disk into a NoSpaceError, and leaves everything else as it is.
+func SpaceError(path string, needed int64, err error) error {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) && !errors.Is(err, syscall.EFBIG) {
 		return err
 	}
@@ -52,7 +52,8 @@ func freeBytes(path string) (uint64, error) {
 	return stat.Bavail * uint64(stat.Bsize), nil
 }
 
-func diskOf(path string) (*Disk, error) {
+// DiskOf is the file system of a path.
+func DiskOf(path string) (*Disk, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(path, &stat); err != nil {
 		return nil, fmt.Errorf("asking for the space at %s: %w", path, err)

@@ -301,7 +301,7 @@ func (j *journal) add(lines ...line) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, err := j.file.Write(all); err != nil {
-		return spaceError(j.folder, int64(len(all)), fmt.Errorf("writing the journal: %w", err))
+		return SpaceError(j.folder, int64(len(all)), fmt.Errorf("writing the journal: %w", err))
 	}
 	if err := dataSync(j.file); err != nil {
 		return fmt.Errorf("writing the journal: %w", err)

@@ -253,7 +253,7 @@ func (l *Local) Scrub(ctx context.Context, name string, pieceBytes int64) (*bloc
 // Status says what is read and what holds it back.
 func (l *Local) Status(context.Context) (*SourceStatus, error) {
 	s := &SourceStatus{BytesRead: l.read.total(), BytesPerSecond: l.read.rate(time.Now()), LimitedBy: LimitedByNothing}
-	if disk, err := diskOf(l.o.Data); err == nil {
+	if disk, err := DiskOf(l.o.Data); err == nil {
 		s.Disk = disk
 	}
 	if l.o.Throttle != nil {

@@ -181,7 +181,7 @@ func (b *staging) open(f block.FileInfo) (*os.File, error) {
 	if b.files[f.Name] == nil {
 		file, err := openStaged(b.root, f.Name, f.Bytes)
 		if err != nil {
-			return nil, spaceError(b.o.Target, f.Bytes, fmt.Errorf("making %s: %w", f.Name, err))
+			return nil, SpaceError(b.o.Target, f.Bytes, fmt.Errorf("making %s: %w", f.Name, err))
 		}
 		b.files[f.Name] = file
 	}
@@ -223,7 +223,7 @@ func (b *staging) take(ctx context.Context, from Source, r Range, count *meter) 
 	to := &counted{pieceWriter: newPieceWriter(b.file(r.File), r.Offset), ctx: ctx, pull: b.pull, meter: count}
 	sent, err := from.Read(ctx, r, to)
 	if disk := (*targetError)(nil); errors.As(err, &disk) {
-		return block.Sum{}, spaceError(b.o.Target, r.Bytes, fmt.Errorf("writing %s: %w", r, err))
+		return block.Sum{}, SpaceError(b.o.Target, r.Bytes, fmt.Errorf("writing %s: %w", r, err))
 	}
 	if err != nil {
 		return block.Sum{}, err
@@ -277,7 +277,7 @@ func (b *staging) flush() error {
 	for _, l := range b.pending {
 		if f := b.files[l.File]; !synced[l.File] {
 			if err := dataSync(f); err != nil {
-				return spaceError(b.o.Target, b.bytes, fmt.Errorf("writing %s: %w", l.File, err))
+				return SpaceError(b.o.Target, b.bytes, fmt.Errorf("writing %s: %w", l.File, err))
 			}
 			synced[l.File] = true
 		}
