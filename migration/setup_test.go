@@ -126,16 +126,6 @@ func TestRulesThatComeDuringAMove(t *testing.T) {
 	}
 }
 
-func (y *yard) led(when, to string) {
-	y.t.Helper()
-	kubetest.Within(y.t, 10*time.Second, when+" users are led to "+to, func(ctx context.Context) error {
-		if got := y.leadsTo(ctx); got != to {
-			return fmt.Errorf("they are led to %q", got)
-		}
-		return nil
-	})
-}
-
 // deleted deletes the migration and waits until it is gone.
 func (y *yard) deleted() {
 	y.t.Helper()

@@ -351,6 +351,17 @@ func (y *yard) leadsTo(ctx context.Context) string {
 	return slice.Endpoints[0].Addresses[0]
 }
 
+// led waits until users are led to a server.
+func (y *yard) led(when, to string) {
+	y.t.Helper()
+	kubetest.Within(y.t, 10*time.Second, when+" users are led to "+to, func(ctx context.Context) error {
+		if got := y.leadsTo(ctx); got != to {
+			return fmt.Errorf("they are led to %q", got)
+		}
+		return nil
+	})
+}
+
 const oldServer, newServer = "198.18.0.21", "10.244.0.9"
 
 // reaches waits until the migration is in a phase, and fails when it stops in another.
