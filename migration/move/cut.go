@@ -18,7 +18,6 @@ import (
 	"syscall"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/slipway-dev/slipway/migration/block"
 	"github.com/slipway-dev/slipway/migration/seam"
 	"github.com/slipway-dev/slipway/migration/transfer"
@@ -43,8 +42,9 @@ func (InProcess) Cut(ctx context.Context, dir string, o block.CutOptions) (*bloc
 	return s, transfer.SpaceError(o.Staging, cutRoom, err)
 }
 
-// cutRoom is what a piece asks for at first: a file of chunks is made in its full length and cut short at its end.
-const cutRoom = chunks.DefaultChunkSegmentSize
+// cutRoom is what a piece asks for at first: a file of chunks is made in its full length and cut short at its end (tsdb/chunks
+// DefaultChunkSegmentSize of 3.16).
+const cutRoom = 512 << 20
 
 // Command cuts by a command in a process of its own, as slipway prometheus cut.
 type Command []string
