@@ -113,3 +113,19 @@ func TestOneWorksAndTheOthersWait(t *testing.T) {
 		t.Error("a lock that another holds was taken")
 	}
 }
+
+func TestRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	if _, err := Read(path, 4); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("four"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := Read(path, 4); err != nil || string(data) != "four" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if _, err := Read(path, 3); err == nil {
+		t.Error("a file that is too large is cut short")
+	}
+}

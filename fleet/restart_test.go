@@ -4,10 +4,7 @@ package fleet_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,51 +18,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// errDead is what everything answers after the operator died.
-var errDead = errors.New("this operator is dead")
+// life is that of a fleet's operator: when it is over neither the API nor hosts, runs or clusters are reached.
+type life struct{ *kubetest.Life }
 
-// life ends at a point: from then on the operator reaches neither the API nor hosts, runs or clusters.
-type life struct {
-	point string
-	once  sync.Once
-	ended chan struct{}
-}
-
-func newLife(point string) *life { return &life{point: point, ended: make(chan struct{})} }
-
-func (l *life) crash(point string) {
-	if point == l.point {
-		l.once.Do(func() { close(l.ended) })
-	}
-}
-
-func (l *life) dead() bool {
-	select {
-	case <-l.ended:
-		return true
-	default:
-		return false
-	}
-}
+func newLife(point string) *life { return &life{kubetest.NewLife(point)} }
 
 func (l *life) wrap(cfg *rest.Config, o *fleet.Options) {
-	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return mortalTransport{next, l} })
+	cfg.Wrap(l.Wrap)
 	o.Executor = mortalExecutor{o.Executor, l}
 	o.Prober = mortalProber{o.Prober, l}
 	o.Connector = mortalConnector{o.Connector, l}
-	o.Crash = l.crash
-}
-
-type mortalTransport struct {
-	http.RoundTripper
-	life *life
-}
-
-func (t mortalTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.life.dead() {
-		return nil, errDead
-	}
-	return t.RoundTripper.RoundTrip(r)
+	o.Crash = l.Crash
 }
 
 type mortalExecutor struct {
@@ -74,15 +37,15 @@ type mortalExecutor struct {
 }
 
 func (e mortalExecutor) Start(ctx context.Context, run executor.Run) error {
-	if e.life.dead() {
-		return errDead
+	if e.life.Dead() {
+		return kubetest.ErrDead
 	}
 	return e.Executor.Start(ctx, run)
 }
 
 func (e mortalExecutor) Cancel(ctx context.Context, name string) error {
-	if e.life.dead() {
-		return errDead
+	if e.life.Dead() {
+		return kubetest.ErrDead
 	}
 	return e.Executor.Cancel(ctx, name)
 }
@@ -93,15 +56,15 @@ type mortalProber struct {
 }
 
 func (p mortalProber) Take(ctx context.Context, a host.Address, expected int64, cluster, operation string) (host.Lease, error) {
-	if p.life.dead() {
-		return host.Lease{}, errDead
+	if p.life.Dead() {
+		return host.Lease{}, kubetest.ErrDead
 	}
 	return p.Prober.Take(ctx, a, expected, cluster, operation)
 }
 
 func (p mortalProber) Release(ctx context.Context, a host.Address, generation int64) error {
-	if p.life.dead() {
-		return errDead
+	if p.life.Dead() {
+		return kubetest.ErrDead
 	}
 	return p.Prober.Release(ctx, a, generation)
 }
@@ -112,8 +75,8 @@ type mortalConnector struct {
 }
 
 func (c mortalConnector) Connect(ctx context.Context, t remote.Target) (remote.Cluster, error) {
-	if c.life.dead() {
-		return nil, errDead
+	if c.life.Dead() {
+		return nil, kubetest.ErrDead
 	}
 	return c.Connector.Connect(ctx, t)
 }
@@ -161,7 +124,7 @@ func TestOperatorDiesAnywhereAndNothingIsLostOrRepeated(t *testing.T) {
 			first := s.operator()
 			died := make(chan struct{})
 			go func() {
-				<-s.life.ended
+				<-s.life.Ended()
 				first()
 				s.life = nil
 				s.operator()

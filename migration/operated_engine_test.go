@@ -321,10 +321,10 @@ func survives(y *operatedYard, point string) {
 		y.prometheus()
 		y.serverRuns()
 	}
-	y.life = &life{point: point, ended: make(chan struct{})}
+	y.life = kubetest.NewLife(point)
 	y.moves(byItself)
 	stop := y.operator()
-	<-y.life.ended
+	<-y.life.Ended()
 	stop()
 	y.life = nil
 	y.operator()
@@ -349,11 +349,11 @@ func goesBack(y *operatedYard, phase v1alpha1.Phase) {
 		byItself(m)
 		m.Spec.Gates.Finalize = v1alpha1.GateManual
 	})
-	y.life = &life{point: "migration.takenBack", ended: make(chan struct{})}
+	y.life = kubetest.NewLife("migration.takenBack")
 	stop := y.operator()
 	y.reaches(phase)
 	y.change(func(m *v1alpha1.PrometheusMigration) { m.Spec.Goal = v1alpha1.GoalRolledBack })
-	<-y.life.ended
+	<-y.life.Ended()
 	stop()
 	y.life = nil
 	y.operator()

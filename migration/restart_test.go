@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
+	"github.com/slipway-dev/slipway/kube/kubetest"
 )
 
 // TestAKilledOperatorRepeatsNothing kills it at each named point; another one goes on to the end.
@@ -17,13 +18,13 @@ func TestAKilledOperatorRepeatsNothing(t *testing.T) {
 		t.Run("at "+point, func(t *testing.T) {
 			t.Parallel()
 			y := newYard(t)
-			y.life = &life{point: point, ended: make(chan struct{})}
+			y.life = kubetest.NewLife(point)
 			y.migration(func(m *v1alpha1.PrometheusMigration) {
 				m.Spec.Gates = v1alpha1.Gates{Cutover: v1alpha1.GateAuto, Finalize: v1alpha1.GateAuto}
 				m.Spec.Approved = []v1alpha1.Approval{v1alpha1.ApprovalSourceAlertingOff, v1alpha1.ApprovalSourceRemoteWriteOff}
 			})
 			stop := y.operator()
-			<-y.life.ended
+			<-y.life.Ended()
 			stop()
 			y.life = nil
 			y.operator()

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -87,7 +86,7 @@ type yard struct {
 	made    map[role]map[string]bool // pods of jobs, by UID
 	servers map[string]bool          // pods of the target, by UID
 	crash   func(point string)
-	life    *life
+	life    *kubetest.Life
 	// told is the configuration that the target's server has; nil: that of the ConfigMap.
 	told func(ctx context.Context) string
 	// roll follows a StatefulSet that changes and has templates of claims; nil: there is none.
@@ -191,8 +190,8 @@ func (y *yard) operator() (stop func()) {
 		}}
 	if y.life != nil {
 		life := y.life
-		cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return mortal{next, life} })
-		o.Crash = life.crash
+		cfg.Wrap(life.Wrap)
+		o.Crash = life.Crash
 	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{Scheme: y.scheme, Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, Cache: cache.Options{DefaultNamespaces: map[string]cache.Config{y.ns: {}}},

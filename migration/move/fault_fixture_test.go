@@ -229,7 +229,7 @@ func (s *site) faulty(t *testing.T, o *old, how faultOptions) *faulty {
 		}
 		return err
 	})
-	engine.Eventually(t, "the shim is ready", func() error { return answersOK(f.shimURL + "/-/ready") })
+	engine.Eventually(t, "the shim is ready", func() error { return engine.Answers(f.shimURL + "/-/ready") })
 	source := f.link.address()
 	if how.socket {
 		source = "unix:" + source
@@ -246,18 +246,6 @@ func (s *site) faulty(t *testing.T, o *old, how faultOptions) *faulty {
 	}
 	f.users = f.ask(at, blocks)
 	return f
-}
-
-func answersOK(at string) error {
-	resp, err := http.Get(at)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
-	}
-	return nil
 }
 
 func (f *faulty) startAgent() {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,24 +89,20 @@ var ErrNoState = errors.New("no move was begun here")
 
 // ReadState reads the state in a folder; ErrNoState says that there is none.
 func ReadState(dir string) (*State, error) {
-	f, err := os.Open(filepath.Join(dir, stateFile))
+	path := filepath.Join(dir, stateFile)
+	data, err := durable.Read(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the state in %s: %w", dir, ErrNoState)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the state: %w", err)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxState))
-	if err != nil {
-		return nil, fmt.Errorf("reading the state: %w", err)
-	}
 	var s State
 	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("reading the state %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("reading the state %s: %w", path, err)
 	}
 	if s.Version != stateVersion {
-		return nil, fmt.Errorf("reading the state %s: it is of version %d, this program writes %d", f.Name(), s.Version, stateVersion)
+		return nil, fmt.Errorf("reading the state %s: it is of version %d, this program writes %d", path, s.Version, stateVersion)
 	}
 	return &s, nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,15 +33,10 @@ type state struct {
 func readState(dir string, names [2]string) (*state, error) {
 	path := filepath.Join(dir, stateFile)
 	empty := &state{Version: stateVersion, Names: names}
-	f, err := os.Open(path)
+	data, err := durable.Read(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading which replica was chosen: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxState))
 	if err != nil {
 		return nil, fmt.Errorf("reading which replica was chosen: %w", err)
 	}

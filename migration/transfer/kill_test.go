@@ -96,15 +96,14 @@ func TestPullResumesAfterKill(t *testing.T) {
 	t.Logf("%d kills, %d of %d bytes read twice", kills, twice, total)
 }
 
-// cutter is a link that breaks each of its first connections after some bytes.
-func cutter(t *testing.T, to string, breaks int, after int64) (address string, broken *atomic.Int64) {
+// relay is a link: ask carries what the source is asked on its nth connection, answer what it answers.
+func relay(t *testing.T, to string, ask, answer func(n int, to io.Writer, from io.Reader)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	broken = &atomic.Int64{}
 	go func() {
 		for n := 0; ; n++ {
 			in, err := l.Accept()
@@ -116,19 +115,28 @@ func cutter(t *testing.T, to string, breaks int, after int64) (address string, b
 				_ = in.Close()
 				continue
 			}
-			go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
-			go func() {
-				if n < breaks {
-					_, _ = io.CopyN(in, out, after+int64(n)*9_973)
-					broken.Add(1)
-				} else {
-					_, _ = io.Copy(in, out)
-				}
-				_, _ = in.Close(), out.Close()
-			}()
+			go func() { ask(n, out, in); _ = out.Close() }() // how a connection ends is no matter
+			go func() { answer(n, in, out); _, _ = in.Close(), out.Close() }()
 		}
 	}()
-	return l.Addr().String(), broken
+	return l.Addr().String()
+}
+
+// all carries everything.
+func all(_ int, to io.Writer, from io.Reader) { _, _ = io.Copy(to, from) }
+
+// cutter is a link that breaks each of its first connections after some bytes.
+func cutter(t *testing.T, to string, breaks int, after int64) (address string, broken *atomic.Int64) {
+	t.Helper()
+	broken = &atomic.Int64{}
+	return relay(t, to, all, func(n int, to io.Writer, from io.Reader) {
+		if n >= breaks {
+			all(n, to, from)
+			return
+		}
+		_, _ = io.CopyN(to, from, after+int64(n)*9_973)
+		broken.Add(1)
+	}), broken
 }
 
 func TestPullGoesOnWhenTheLinkBreaks(t *testing.T) {
@@ -173,41 +181,20 @@ func TestSourceIsRestartedWhileItIsPulledFrom(t *testing.T) {
 // flipper is a link that flips a bit in the first bytes that each of some connections carries to the source once it is encrypted.
 func flipper(t *testing.T, to string, flips int64) (address string, flipped *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
 	flipped = &atomic.Int64{}
-	go func() {
+	return relay(t, to, func(_ int, to io.Writer, from io.Reader) {
+		buf := make([]byte, 64<<10)
 		for {
-			in, err := l.Accept()
-			if err != nil {
+			n, err := from.Read(buf)
+			if n > 0 && buf[0] == 23 && flipped.Load() < flips { // application data: RFC 8446, 5.1
+				buf[n-1] ^= 1
+				flipped.Add(1)
+			}
+			if _, wrote := to.Write(buf[:n]); err != nil || wrote != nil {
 				return
 			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
-			go func() {
-				defer out.Close()
-				buf := make([]byte, 64<<10)
-				for {
-					n, err := in.Read(buf)
-					if n > 0 && buf[0] == 23 && flipped.Load() < flips { // application data: RFC 8446, 5.1
-						buf[n-1] ^= 1
-						flipped.Add(1)
-					}
-					if _, wrote := out.Write(buf[:n]); err != nil || wrote != nil {
-						return
-					}
-				}
-			}()
 		}
-	}()
-	return l.Addr().String(), flipped
+	}, all), flipped
 }
 
 func TestPullGoesOnWhenAQuestionIsGarbled(t *testing.T) {

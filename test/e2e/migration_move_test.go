@@ -35,7 +35,6 @@ const (
 type kindMove struct {
 	*house
 	service string // address at which users ask
-	into    string // target of the migration beside its cluster, as YAML; empty: a StatefulSet
 	began   time.Time
 	mu      sync.Mutex
 	lines   []string // what was seen of the status, when
@@ -240,11 +239,6 @@ func (h *kindMove) ask() {
 			h.t.Fatalf("making %T %s: %v", o, o.GetName(), err)
 		}
 	}
-	into := h.into
-	if into == "" {
-		into = fmt.Sprintf("statefulSet: {name: %s, image: %s, storage: {className: local, volumeName: %s, size: 4Gi}, securityContext: {runAsUser: 1000, fsGroup: 2000}, service: {type: NodePort, nodePort: %d}}",
-			newServer, serverImage, moveVolume, usersPort)
-	}
 	spec := fmt.Sprintf(`
 apiVersion: migration.slipway.dev/v1alpha1
 kind: PrometheusMigration
@@ -256,12 +250,17 @@ spec:
     config: {configMapName: rack-config}
   target:
     kubeconfigSecretName: home
-    %s
+    statefulSet:
+      name: %s
+      image: %s
+      storage: {className: local, volumeName: %s, size: 4Gi}
+      securityContext: {runAsUser: 1000, fsGroup: 2000}
+      service: {type: NodePort, nodePort: %d}
   tools: {image: %s, imagePullPolicy: Never}
   transfer: {maxBytesPerSecond: 4Mi}
   coverage: {except: [prometheus]} # the old server's own metrics end with it
   observeForSeconds: 20
-`, moveName, namespace, h.old.serverURL(), host.Address, host.Port, host.HostKey, into, toolsImage)
+`, moveName, namespace, h.old.serverURL(), host.Address, host.Port, host.HostKey, newServer, serverImage, moveVolume, usersPort, toolsImage)
 	if out, err := h.try([]byte(spec), "kubectl", "apply", "-f", "-"); err != nil {
 		h.t.Fatalf("%v: %s", err, out)
 	}

@@ -10,7 +10,7 @@ import (
 func TestAlertmanager(t *testing.T) {
 	a := StartAlertmanager(t, Alertmanager031, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
 	a.Restart()
-	if err := answers(a.URL + "/api/v2/alerts"); err != nil {
+	if err := Answers(a.URL + "/api/v2/alerts"); err != nil {
 		t.Errorf("asking for its alerts: %v", err)
 	}
 }

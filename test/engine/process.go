@@ -103,7 +103,7 @@ func (p *process) start() {
 			p.t.Fatalf("%s ended at once: %s", p.name, p.command.ProcessState)
 		default:
 		}
-		return answers(p.ready)
+		return Answers(p.ready)
 	})
 }
 
@@ -132,7 +132,8 @@ func (p *process) watch(started chan<- error, ended chan<- struct{}) {
 	close(ended)
 }
 
-func answers(url string) error {
+// Answers asks a page once: anything but OK is an error.
+func Answers(url string) error {
 	client := http.Client{Timeout: 5 * time.Second}
 	resp, err := client.Get(url)
 	if err != nil {
