@@ -43,7 +43,7 @@ func JudgeSeam(source, target []Sample, seam, end int64) SeamResult {
 		r.add(d)
 	}
 	first := firstOwn(after, own)
-	r.handover(after, own, first)
+	r.handover(after, own, r.begins(after, own, first))
 	r.Own = countOwn(after, own)
 	if len(ours) > 0 && len(own) > 0 {
 		r.Gap = own[0].Time - ours[len(ours)-1].Time
@@ -113,6 +113,26 @@ func firstOwn(source, target []Sample) int64 {
 		}
 	}
 	return math.MaxInt64
+}
+
+// begins is the time of the target's first scrape: its first own sample, or an earlier one with another value than the source has at that
+// time, whole intervals (give or take a tenth) before. A sample of the source that was changed on its way keeps the source's beat.
+func (r *SeamResult) begins(source, target []Sample, first int64) int64 {
+	if first == math.MaxInt64 || r.Interval == 0 {
+		return first
+	}
+	for _, s := range target[:search(target, first)] {
+		i := search(source, s.Time)
+		if i == len(source) || source[i].Time != s.Time || compareOne(source[i], s) == "" {
+			continue
+		}
+		off := (first - s.Time) % r.Interval
+		if min(off, r.Interval-off)*10 <= r.Interval {
+			return s.Time
+		}
+		break
+	}
+	return first
 }
 
 func countOwn(source, target []Sample) int {

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +20,16 @@ func at(times ...int64) []Sample {
 		list = append(list, Sample{Time: t, Value: float64(t)})
 	}
 	return list
+}
+
+// other gives samples of some times another value.
+func other(samples []Sample, times ...int64) []Sample {
+	for i, s := range samples {
+		if slices.Contains(times, s.Time) {
+			samples[i].Value = -1
+		}
+	}
+	return samples
 }
 
 func TestJudgeSeam(t *testing.T) {
@@ -43,6 +54,12 @@ func TestJudgeSeam(t *testing.T) {
 		"both at the same milliseconds":               {source, source, nil, 0},
 		"some at the same millisecond by chance":      {source, at(10, 20, 30, 40, 50, 51, 61, 70, 81), nil, 3},
 		"rules, other values behind the seam":         {source, append(at(10, 20, 30, 40), Sample{Time: 50}, Sample{Time: 60}, Sample{Time: 70}, Sample{Time: 80}), nil, 0},
+		"a first scrape at the same millisecond":      {source, other(at(10, 20, 30, 40, 50, 61, 71, 81), 50), nil, 3},
+		"two of them":                                 {source, other(at(10, 20, 30, 40, 50, 60, 71, 81), 50, 60), nil, 2},
+		"and a scrape of the source beside the next":  {source, other(at(10, 20, 30, 40, 50, 60, 61, 71, 81), 50), nil, 3},
+		"a rule that is late once":                    {source, other(at(10, 20, 30, 40, 50, 61, 70, 80), 40, 50), nil, 1},
+		"a sample that was changed on its way":        {source, other(at(10, 20, 30, 40, 50, 56, 66, 76), 50), []Kind{DifferentValue}, 3},
+		"one that was changed before the seam":        {source, other(at(10, 20, 30, 40, 50, 60, 66, 76), 30), []Kind{DifferentValue}, 2},
 		"a sample before the seam is missing":         {source, at(10, 20, 40, 46, 56, 66, 76), []Kind{MissingSample}, 4},
 		"a stale marker before the seam is lost":      {at(10, 20, -30, 40, 50), at(10, 20, 40, 46, 56, 66, 76), []Kind{LostStaleMarker}, 4},
 		"one that the target made up":                 {source, at(10, 20, 30, 33, 40, 46, 56, 66, 76), []Kind{ExtraSample}, 4},
