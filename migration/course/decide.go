@@ -232,8 +232,10 @@ func because(why string) string {
 	return ": " + why
 }
 
-// moveHasBegun says that data may have moved.
-func (w *World) moveHasBegun() bool { return w.job(RoleMove) != nil }
+// moveHasBegun says that data may have moved: the job is there, or the target was told of the history that it brought.
+func (w *World) moveHasBegun() bool {
+	return w.job(RoleMove) != nil || w.Target.Applied && w.Target.Stage != "" && w.Target.Stage != StageBridge
+}
 
 // keepConfigured follows the move and changes of the source's configuration; nothing that would restart the target.
 func (w *World) keepConfigured(d *Decision) {

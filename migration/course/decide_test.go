@@ -104,6 +104,7 @@ func TestDecide(t *testing.T) {
 		{"a stop is tried again", with(moving("Stage"), func(w *World) {
 			w.Jobs[RoleMove] = &Job{Same: true, Failed: true, Ended: ago(time.Hour), Line: &Line{Phase: "Stage", Stop: &Stop{"target_has_no_room", "full"}}}
 		}), v1alpha1.PhaseStage, []string{"RunAgain move"}, ""},
+		{"a move that is tried again goes on where it was", with(proved1(), func(w *World) { delete(w.Jobs, RoleMove) }), v1alpha1.PhasePin, []string{"Run move"}, ""},
 		{"a restart waits for a pod that is not ready", with(proved1(), func(w *World) { w.Target.Pod.Ready = false }), v1alpha1.PhaseVerify, nil, ""},
 		{"nothing restarts the target when the second proof was begun", with(proved1(), func(w *World) { w.Jobs[RoleProof] = running(nil) }), v1alpha1.PhaseVerify, nil, ""},
 		{"nothing restarts the target after the second proof", with(cuttingOver(nil), func(w *World) { w.Target.Pod.Started = ago(9 * time.Hour) }), v1alpha1.PhaseCutover, nil, ""},
@@ -152,6 +153,7 @@ func TestDecide(t *testing.T) {
 		{"nobody lets go of one whose cluster answers", with(moving("Stage"), func(w *World) { w.Deleting, w.Abandoned = true, ptr.To("burnt") }), v1alpha1.PhaseRollingBack, []string{"Suspend move"}, ""},
 		{"nobody lets go of one that is not deleted", with(moving("Stage"), func(w *World) { w.ClusterUnreachable, w.Abandoned = "timeout", ptr.To("burnt") }), v1alpha1.PhasePreflight, nil, ""},
 		{"a rollback stops the move before anything else", back(cuttingOver(&Line{Wants: wantsAlerting})), v1alpha1.PhaseRollingBack, []string{"Suspend cutover"}, ""},
+		{"a rollback undoes what a job had brought that is gone", with(back(proved1()), func(w *World) { delete(w.Jobs, RoleMove) }), v1alpha1.PhaseRollingBack, []string{"Run undo"}, ""},
 		{"a rollback undoes nothing where nothing was brought", back(started()), v1alpha1.PhaseRollingBack, []string{"StopTarget", "RemoveShim"}, ""},
 		{"a rolled back one forgets its witnesses", with(back(fresh()), func(w *World) { w.Jobs[RoleMove], w.Jobs[RoleUndo] = done(Line{Done: true}), done(Line{Done: true}) }),
 			v1alpha1.PhaseRolledBack, []string{"Forget move", "Forget undo"}, ""},

@@ -66,8 +66,13 @@ func (r *Reconciler) one(ctx context.Context, s *scope, a course.Action) error {
 	return fmt.Errorf("nobody knows how to do %s", a.Kind)
 }
 
-// create makes an object that is not there; one that is there stays as it is.
+// create makes an object that is not there; one that is there stays as it is. It is looked for first: of a Service that is there the API
+// server says that its node port is taken.
 func (s *scope) create(ctx context.Context, o client.Object) error {
+	there, err := get(ctx, s, o.GetName(), o.DeepCopyObject().(client.Object))
+	if err != nil || there {
+		return err
+	}
 	if err := s.cluster.Create(ctx, o, client.FieldOwner(fieldManager)); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("making %T %s: %w", o, o.GetName(), err)
 	}
