@@ -331,6 +331,9 @@ func survives(y *operatedYard, point string) {
 	y.reaches(v1alpha1.PhaseFinalized)
 	pods, servers := y.counts()
 	want := map[role]int{"rehearse": 1, "preflight": 1, "move": 1, "proof": 1, "cutover": 1, "finalize": 1}
+	if own == 0 && pods["rehearse"] == 2 { // the server's first pod came meanwhile, and whoever mounts its claim stands beside it
+		want["rehearse"] = 2
+	}
 	// The operator's own one, that with the arguments of the move, and that after the one restart.
 	if diff := cmp.Diff(want, pods); diff != "" || servers < own+2 || servers > 3 {
 		t.Errorf("the target had %d pods, want 3; pods of jobs (-want +got):\n%s", servers, diff)
