@@ -35,9 +35,8 @@ import (
 const (
 	clusterName = "home"
 	namespace   = "monitoring"
-	// toolsImage and serverImage are names that no registry is asked for: the images are imported on the node.
-	toolsImage  = "lab.example/slipway:0.1.0"
-	serverImage = "lab.example/prometheus:v3.16.0"
+	// toolsImage is a name that no registry is asked for, as those of servers are: the images are imported on the node.
+	toolsImage = "lab.example/slipway:0.1.0"
 	// oldConfig is the configuration of the old server on its machine.
 	oldConfig = "/etc/prometheus/prometheus.yml"
 	// scrapedTargets is how many targets both servers scrape.
@@ -174,10 +173,13 @@ func (h *house) bringImages(files []string) {
 	}
 }
 
+// serverImage is the name of the image of a server's version, whose last number is always 0.
+func serverImage(version string) string { return "lab.example/prometheus:v" + version + ".0" }
+
 // targetImages are those of the new server.
-func targetImages(t *testing.T) map[string]string {
+func targetImages(t *testing.T, version string) map[string]string {
 	t.Helper()
-	return map[string]string{serverImage: engine.Program(t, "prometheus-"+engine.Prometheus316, "prometheus")}
+	return map[string]string{serverImage(version): engine.Program(t, "prometheus-"+version, "prometheus")}
 }
 
 // serveTargets serves the targets that both servers scrape: counters that grow with time alone, so that any two scrapes of a

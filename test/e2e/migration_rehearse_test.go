@@ -22,11 +22,12 @@ import (
 	"github.com/slipway-dev/slipway/migration/target"
 	"github.com/slipway-dev/slipway/migration/volume"
 	"github.com/slipway-dev/slipway/migration/workload"
+	"github.com/slipway-dev/slipway/test/engine"
 )
 
 // TestRehearseInsideCluster rehearses on a real volume of a cluster, beside a server that somebody starts by hand.
 func TestRehearseInsideCluster(t *testing.T) {
-	h := newHouse(t, "e2e-rehearse", 16<<20, targetImages(t))
+	h := newHouse(t, "e2e-rehearse", 16<<20, targetImages(t, engine.Prometheus316))
 	h.prepare("rehearse-data")
 	h.permissionDenied()
 }
@@ -103,7 +104,7 @@ func (h *house) folderByHand() (*corev1.PersistentVolumeClaim, *corev1.Pod) {
 			{Name: "none", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		},
 		// An empty configuration is one.
-		Containers: []corev1.Container{{Name: "prometheus", Image: serverImage, ImagePullPolicy: corev1.PullNever, WorkingDir: "/prometheus", Args: []string{"--config.file=/dev/null"},
+		Containers: []corev1.Container{{Name: "prometheus", Image: serverImage(engine.Prometheus316), ImagePullPolicy: corev1.PullNever, WorkingDir: "/prometheus", Args: []string{"--config.file=/dev/null"},
 			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: ptr.To(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
 			VolumeMounts:    []corev1.VolumeMount{{Name: "data", MountPath: "/prometheus"}, {Name: "none", MountPath: "/etc/prometheus"}}}},
 	}}
