@@ -322,13 +322,13 @@ func (h *hostPair) ends() pulled {
 func (h *hostPair) blocks(machine, folder string) (sums map[string]string, names []string) {
 	h.t.Helper()
 	sums = map[string]string{}
-	out := h.sh(machine, `cd "$1"; find . -path './01*' -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum`, folder)
+	out := h.sh(machine, `cd "$1"; find . -path './01*' ! -path '*.tmp-for-*' -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum`, folder)
 	for line := range strings.Lines(out) {
 		sum, path, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		sums[path] = sum
 	}
 	// The names of blocks tell when they were made, two at a time: only meta.json knows their order.
-	out = h.sh(machine, `cd "$1"; for m in 01*/meta.json; do printf '%s %s\n' "$(grep -m1 '"minTime"' "$m" | tr -dc 0-9)" "${m%/*}"; done | sort -rn | cut -d' ' -f2`, folder)
+	out = h.sh(machine, `cd "$1"; for m in 01????????????????????????/meta.json; do printf '%s %s\n' "$(grep -m1 '"minTime"' "$m" | tr -dc 0-9)" "${m%/*}"; done | sort -rn | cut -d' ' -f2`, folder)
 	return sums, strings.Fields(out)
 }
 
