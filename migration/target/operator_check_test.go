@@ -23,7 +23,7 @@ func TestOperatorTraps(t *testing.T) {
 		{"one that Argo CD writes", "namespace: monitoring}", "namespace: monitoring, annotations: {argocd.argoproj.io/tracking-id: a}}", "Refused operator-owner"},
 		{"a claim that goes with its StatefulSet", "replicas: 1", "replicas: 1\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}", "Refused operator-claim"},
 		{"nobody who would write remotely", "\n  remoteWrite: [{url: 'http://198.18.0.31/write'}]", "", "Refused operator-remote-write"},
-		{"an old version", "version: 3.16.0", "version: 3.5.0", "Refused target-version"},
+		{"an old version", "version: 3.16.0", "version: 3.5.0", "Refused target_version_loses_nothing"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -103,7 +103,7 @@ const (
 	RuleJobFiles       = "jobs-in-other-files"
 	RuleFlagsUnknown   = "flags-unknown"
 	RuleOwnRemoteRead  = "own-remote-read"
-	RuleOldTarget      = "target-version"
+	RuleOldTarget      = "target_version_loses_nothing" // as the preflight calls it: whoever lets it pass does so once
 	RuleVolumeReleased = "volume-released"
 	RuleVolume         = "volume"
 	RuleClaim          = "claim"

@@ -32,7 +32,7 @@ func TestPlanRefusesOldTargets(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	o.Override = []string{RuleOldTarget}
-	if p := plan(t, o); len(p.Refusals()) > 0 || !strings.Contains(rules(p.Findings), "Overridden target-version") {
+	if p := plan(t, o); len(p.Refusals()) > 0 || !strings.Contains(rules(p.Findings), "Overridden target_version_loses_nothing") {
 		t.Errorf("%v", p.Findings)
 	}
 }

@@ -57,7 +57,7 @@ func moveIntoCluster(t *testing.T, version string, power bool) {
       securityContext: {runAsUser: 1000, fsGroup: 2000}
       service: {type: NodePort, nodePort: %d}`, newServer, serverImage(version), moveVolume, usersPort)}
 	if version == engine.Prometheus255 {
-		h.into += "\n  overrides: [target-version] # every 2.x is refused for the defects that 3.16 mended"
+		h.into += "\n  overrides: [target_version_loses_nothing] # every 2.x is refused for the defects that 3.16 mended"
 	}
 	h.prepare(moveVolume)
 	m, err := h.lab.Machine(h.control)
