@@ -65,6 +65,7 @@ var rooms = map[string][]string{
 	"migration/volume":    {"migration/rule"},
 	"migration/window":    {},
 	"migration/workload":  {},
+	"search/slot":         {},
 	"search/state":        {},
 	"plane":               {"bundle", "certs", "charts", "durable"},
 	"test":                {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "search", "ssh", "durable"},
