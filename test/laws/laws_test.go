@@ -65,6 +65,8 @@ var rooms = map[string][]string{
 	"migration/volume":    {"migration/rule"},
 	"migration/window":    {},
 	"migration/workload":  {},
+	"search/capacity":     {},
+	"search/doctor":       {"search/capacity", "search/slot", "search/state"},
 	"search/slot":         {},
 	"search/state":        {},
 	"plane":               {"bundle", "certs", "charts", "durable"},
