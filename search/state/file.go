@@ -147,6 +147,10 @@ func (c *Cluster) Check() error {
 	if c.Product != Elasticsearch && c.Product != OpenSearch {
 		return fmt.Errorf("product is %q, not %s or %s", c.Product, Elasticsearch, OpenSearch)
 	}
+	return errors.Join(c.checkIndices(), c.checkNodes())
+}
+
+func (c *Cluster) checkIndices() error {
 	indices := make(map[string]bool, len(c.Indices))
 	for i := range c.Indices {
 		x := &c.Indices[i]
@@ -158,6 +162,10 @@ func (c *Cluster) Check() error {
 		}
 		indices[x.Name] = true
 	}
+	return nil
+}
+
+func (c *Cluster) checkNodes() error {
 	nodes := make(map[string]bool, len(c.Nodes))
 	for i := range c.Nodes {
 		if n := c.Nodes[i].Name; n == "" || nodes[n] {
