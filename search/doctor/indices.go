@@ -177,23 +177,33 @@ func (p *patient) blocked() []Finding {
 	return found
 }
 
-func (p *patient) singleCopy() []Finding {
-	kept := map[string]bool{}
-	unnamed := false
+// lone says that an index has one copy, and that nothing else makes a second one.
+func lone(x *state.Index) bool {
+	return !x.Closed && x.Replicas == 0 && x.Mounted == "" && !x.System() && (x.AutoExpandReplicas == "" || x.AutoExpandReplicas == "false")
+}
+
+// kept are the indices that successful snapshots name; unnamed says that some snapshots did not tell theirs.
+func (p *patient) kept() (names map[string]bool, unnamed bool) {
+	names = map[string]bool{}
 	for _, s := range p.c.Snapshots {
 		unnamed = unnamed || len(s.IndexNames) == 0 && s.Indices > 0
 		if s.State == "SUCCESS" {
 			for _, name := range s.IndexNames {
-				kept[name] = true
+				names[name] = true
 			}
 		}
 	}
+	return names, unnamed
+}
+
+func (p *patient) singleCopy() []Finding {
+	kept, unnamed := p.kept()
 	var names []string
 	var bytes int64
 	backed := 0
 	for i := range p.c.Indices {
 		x := &p.c.Indices[i]
-		if x.Closed || x.Replicas > 0 || x.Mounted != "" || x.System() || x.AutoExpandReplicas != "" && x.AutoExpandReplicas != "false" {
+		if !lone(x) {
 			continue
 		}
 		if kept[x.Name] {
