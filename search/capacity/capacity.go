@@ -22,8 +22,10 @@ const (
 	EntryBytes = 1_700
 	// SmallEntryBytes is the same since Elasticsearch 7.16 (elastic/elasticsearch#77991).
 	SmallEntryBytes = 128
-	// SmallestShardBytes and LargestShardBytes are the sizes that a shard of logs should have (size-your-shards).
-	SmallestShardBytes, LargestShardBytes = 10_000_000_000, 50_000_000_000
+	// SmallestShardBytes is the least that a shard of logs should have (size-your-shards).
+	SmallestShardBytes = 10_000_000_000
+	// LargestShardBytes is the most (size-your-shards).
+	LargestShardBytes = 50_000_000_000
 	// LargestShardDocs is Lucene's limit, less what the servers keep back.
 	LargestShardDocs = 2_147_483_519
 )
