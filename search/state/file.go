@@ -22,13 +22,13 @@ func Write(w io.Writer, c *Cluster) error {
 		return fmt.Errorf("writing the state of %s: %w", c.Name, err)
 	}
 	// The two long lists come first, the rest behind them: the object stays one, and no buffer holds it whole.
-	out.WriteString(`{"indices":[`)
+	fmt.Fprint(out, `{"indices":[`)
 	err = writeLines(out, c.Indices)
-	out.WriteString("],\n\"shards\":[")
+	fmt.Fprint(out, "],\n\"shards\":[")
 	err = errors.Join(err, writeLines(out, c.Shards))
-	out.WriteString("],\n\"cluster\":")
-	out.Write(data)
-	out.WriteString("}\n")
+	fmt.Fprint(out, "],\n\"cluster\":")
+	fmt.Fprintf(out, "%s", data)
+	fmt.Fprint(out, "}\n")
 	if err = errors.Join(err, out.Flush()); err != nil {
 		return fmt.Errorf("writing the state of %s: %w", c.Name, err)
 	}
@@ -42,10 +42,10 @@ func writeLines[T any](out *bufio.Writer, list []T) error {
 			return err
 		}
 		if i > 0 {
-			out.WriteByte(',')
+			fmt.Fprint(out, ",")
 		}
-		out.WriteByte('\n')
-		out.Write(line)
+		fmt.Fprintln(out)
+		fmt.Fprintf(out, "%s", line)
 	}
 	return nil
 }
@@ -147,6 +147,10 @@ func (c *Cluster) Check() error {
 	if c.Product != Elasticsearch && c.Product != OpenSearch {
 		return fmt.Errorf("product is %q, not %s or %s", c.Product, Elasticsearch, OpenSearch)
 	}
+	return errors.Join(c.checkIndices(), c.checkNodes())
+}
+
+func (c *Cluster) checkIndices() error {
 	indices := make(map[string]bool, len(c.Indices))
 	for i := range c.Indices {
 		x := &c.Indices[i]
@@ -158,6 +162,10 @@ func (c *Cluster) Check() error {
 		}
 		indices[x.Name] = true
 	}
+	return nil
+}
+
+func (c *Cluster) checkNodes() error {
 	nodes := make(map[string]bool, len(c.Nodes))
 	for i := range c.Nodes {
 		if n := c.Nodes[i].Name; n == "" || nodes[n] {
