@@ -116,7 +116,7 @@ func copyOut(files fs.FS, path, to string) error {
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }() // it was read
 	info, err := from.Stat()
 	if err != nil {
 		return err

@@ -27,12 +27,18 @@ func settings(s Server, cluster string, node Node, all []Node, dir string) strin
 	if node.Tier != "" {
 		lines = append(lines, "node.attr."+tierAttribute+": "+node.Tier)
 	}
+	if hasXPack(s) {
+		lines = append(lines, "xpack.security.enabled: false") // it is on where nobody says anything
+	}
 	lines = append(lines, roleLines(s, node.Role)...)
 	lines = append(lines, discoveryLines(s, all)...)
 	return strings.Join(lines, "\n") + "\n"
 }
 
 func isOld(s Server) bool { return s.Product == Elasticsearch && s.major() < 7 }
+
+// hasXPack says whether the zip has the core of x-pack and its security, and no more of it.
+func hasXPack(s Server) bool { return s.Product == Elasticsearch && s.major() >= 8 }
 
 func transportKey(s Server) string {
 	if isOld(s) {
@@ -91,10 +97,14 @@ func discoveryLines(s Server, all []Node) []string {
 }
 
 // environment of a node's process. dirVariable is what it is found by.
-func environment(s Server, node Node, dir, java string, heapMiB int) []string {
+func environment(s Server, node Node, dir, java string, heapMiB int, quick bool) []string {
 	home := filepath.Join(dir, "nodes", node.Name)
 	prefix := map[Product]string{Elasticsearch: "ES", OpenSearch: "OPENSEARCH"}[s.Product]
-	heap := fmt.Sprintf("-Xms%dm -Xmx%dm", heapMiB, heapMiB)
+	// Newer servers touch the whole heap even where jvm.options does not say so; what stands here comes last.
+	heap := fmt.Sprintf("-Xms%dm -Xmx%dm -XX:-AlwaysPreTouch", heapMiB, heapMiB)
+	if quick {
+		heap += " -XX:TieredStopAtLevel=1"
+	}
 	return []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin",
 		"HOME=" + home,
@@ -109,10 +119,11 @@ func environment(s Server, node Node, dir, java string, heapMiB int) []string {
 // jvmOptions is the server's own jvm.options with its logs and dumps in the node's directory; touching the whole heap at the start is left out.
 func jvmOptions(text, home string) string {
 	for from, to := range map[string]string{
-		"file=logs/":          "file=" + filepath.Join(home, "logs") + "/",
-		"ErrorFile=logs/":     "ErrorFile=" + filepath.Join(home, "logs") + "/",
-		"HeapDumpPath=data":   "HeapDumpPath=" + filepath.Join(home, "data"),
-		"-Xloggc:logs/gc.log": "-Xloggc:" + filepath.Join(home, "logs", "gc.log"),
+		"file=logs/":                         "file=" + filepath.Join(home, "logs") + "/",
+		"ErrorFile=logs/":                    "ErrorFile=" + filepath.Join(home, "logs") + "/",
+		"HeapDumpPath=data":                  "HeapDumpPath=" + filepath.Join(home, "data"),
+		"# -XX:HeapDumpPath=/heap/dump/path": "-XX:HeapDumpPath=" + filepath.Join(home, "data"), // Elasticsearch 9 leaves it to the packages
+		"-Xloggc:logs/gc.log":                "-Xloggc:" + filepath.Join(home, "logs", "gc.log"),
 	} {
 		text = strings.ReplaceAll(text, from, to)
 	}

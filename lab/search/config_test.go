@@ -31,9 +31,13 @@ func TestSettings(t *testing.T) {
 }
 
 func TestJVMOptions(t *testing.T) {
-	got := jvmOptions("-Xms1g\n-XX:+AlwaysPreTouch\n-XX:HeapDumpPath=data\n-XX:ErrorFile=logs/hs_err_pid%p.log\n9-:-Xlog:gc*:file=logs/gc.log:utctime\n", "/n")
-	want := "-Xms1g\n-XX:HeapDumpPath=/n/data\n-XX:ErrorFile=/n/logs/hs_err_pid%p.log\n9-:-Xlog:gc*:file=/n/logs/gc.log:utctime\n"
-	if got != want {
-		t.Errorf("%s", got)
+	for in, want := range map[string]string{
+		"-Xms1g\n-XX:+AlwaysPreTouch\n-XX:HeapDumpPath=data\n-XX:ErrorFile=logs/hs_err_pid%p.log\n9-:-Xlog:gc*:file=logs/gc.log:utctime\n": "-Xms1g\n-XX:HeapDumpPath=/n/data\n" +
+			"-XX:ErrorFile=/n/logs/hs_err_pid%p.log\n9-:-Xlog:gc*:file=/n/logs/gc.log:utctime\n",
+		"# has sufficient space\n# -XX:HeapDumpPath=/heap/dump/path\n": "# has sufficient space\n-XX:HeapDumpPath=/n/data\n",
+	} {
+		if got := jvmOptions(in, "/n"); got != want {
+			t.Errorf("%s", got)
+		}
 	}
 }

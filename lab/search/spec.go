@@ -76,13 +76,9 @@ func (s *Spec) check() (Server, error) {
 	if s.HeapMiB == 0 {
 		s.HeapMiB = defaultHeap
 	}
-	data, seen := s.Nodes, map[string]bool{}
-	for _, t := range s.Tiers {
-		if !tierPattern.MatchString(t.Name) || t.Nodes < 1 || seen[t.Name] {
-			return Server{}, fmt.Errorf("tier %q with %d nodes: want a name of letters and digits, once, and at least one node", t.Name, t.Nodes)
-		}
-		seen[t.Name] = true
-		data += t.Nodes
+	data, err := s.dataNodes()
+	if err != nil {
+		return Server{}, err
 	}
 	switch all := data + s.Masters + s.Searchers; {
 	case s.Nodes < 0 || s.Masters < 0 || s.Searchers < 0 || data < 1:
@@ -95,6 +91,19 @@ func (s *Spec) check() (Server, error) {
 		err = fmt.Errorf("%s has no nodes that mount snapshots; OpenSearch 2 and 3 do", server)
 	}
 	return server, err
+}
+
+// dataNodes counts those with and without a tier, and refuses tiers that cannot be.
+func (s *Spec) dataNodes() (int, error) {
+	data, seen := s.Nodes, map[string]bool{}
+	for _, t := range s.Tiers {
+		if !tierPattern.MatchString(t.Name) || t.Nodes < 1 || seen[t.Name] {
+			return 0, fmt.Errorf("tier %q with %d nodes: want a name of letters and digits, once, and at least one node", t.Name, t.Nodes)
+		}
+		seen[t.Name] = true
+		data += t.Nodes
+	}
+	return data, nil
 }
 
 // layout names the nodes of a checked spec: masters first, because they are started first.

@@ -119,6 +119,10 @@ func (c *Client) once(ctx context.Context, at int, method, path string, params u
 		return res.Header, refusal(res.StatusCode, limited)
 	}
 	err = whole(decode(json.NewDecoder(limited)))
+	if err == nil {
+		// To the end, so that the connection can be used again. What comes after the JSON, or where none was wanted, is not looked at.
+		_, _ = io.Copy(io.Discard, limited)
+	}
 	if limited.over {
 		err = fmt.Errorf("%w of %d MiB", ErrTooLarge, c.o.MaxBytes>>20)
 	}

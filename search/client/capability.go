@@ -14,24 +14,24 @@ import (
 
 // need is what a capability stands on. A product that is not named cannot.
 type need struct {
-	elastic, open version // the first that can; zero: never
-	until         version // of Elasticsearch, the first that no longer can; zero: none
-	xpack         bool    // of Elasticsearch, x-pack has to be there
-	plugin        string  // of OpenSearch, this plugin has to be there
+	elastic, open version  // the first that can; zero: never
+	until         version  // of Elasticsearch, the first that no longer can; zero: none
+	modules       []string // of Elasticsearch, the parts of x-pack of which one has to be there; none: it needs no x-pack
+	plugin        string   // of OpenSearch, this plugin has to be there
 }
 
 // needs say since when each capability is there; the documentation of the products is the source, the contract test the check.
 func needs() map[state.Capability]need {
 	const indexManagement = "opensearch-index-management"
 	return map[state.Capability]need{
-		state.ILM:                 {elastic: version{6, 6}, xpack: true},
-		state.SLM:                 {elastic: version{7, 4}, xpack: true},
+		state.ILM:                 {elastic: version{6, 6}, modules: []string{"x-pack-ilm"}},
+		state.SLM:                 {elastic: version{7, 4}, modules: []string{"x-pack-slm", "x-pack-ilm"}},
 		state.ISM:                 {open: version{1, 0}, plugin: indexManagement},
 		state.SM:                  {open: version{2, 1}, plugin: indexManagement},
-		state.Freeze:              {elastic: version{6, 6}, until: version{8, 0}, xpack: true},
-		state.SearchableSnapshots: {elastic: version{7, 10}, xpack: true}, // and a licence
-		state.RemoteSnapshots:     {open: version{2, 4}},                  // and nodes with the role
-		state.DataTiers:           {elastic: version{7, 10}, xpack: true},
+		state.Freeze:              {elastic: version{6, 6}, until: version{8, 0}, modules: []string{"frozen-indices", "x-pack-core"}},
+		state.SearchableSnapshots: {elastic: version{7, 10}, modules: []string{"searchable-snapshots"}}, // and a licence
+		state.RemoteSnapshots:     {open: version{2, 4}},                                                // and nodes with the role
+		state.DataTiers:           {elastic: version{7, 10}, modules: []string{"x-pack-core"}},
 		state.DataStreams:         {elastic: version{7, 9}, open: version{1, 0}}, // and the module
 		state.ModifyDataStream:    {elastic: version{7, 16}},                     // and the module
 		state.ComposableTemplates: {elastic: version{7, 8}, open: version{1, 0}},
@@ -40,7 +40,7 @@ func needs() map[state.Capability]need {
 		state.CloneIndex:          {elastic: version{7, 4}, open: version{1, 0}},
 		state.ConcurrentSnapshots: {elastic: version{7, 9}, open: version{1, 0}},
 		state.CreateIndexBlock:    {open: version{2, 0}},
-		state.NodeShutdown:        {elastic: version{7, 15}, xpack: true},
+		state.NodeShutdown:        {elastic: version{7, 15}, modules: []string{"x-pack-shutdown"}},
 		state.MappingTypes:        {elastic: version{6, 0}, open: version{1, 0}},
 	}
 }
@@ -57,20 +57,20 @@ func supportOf(a *About, n need) state.Support {
 		return state.No
 	case a.Product == state.Elasticsearch && n.until != version{} && v.atLeast(n.until[0], n.until[1]):
 		return state.No
-	case a.Product == state.Elasticsearch && n.xpack:
-		return a.xpack()
+	case a.Product == state.Elasticsearch && len(n.modules) > 0:
+		return a.xpack(n.modules)
 	case a.Product == state.OpenSearch && n.plugin != "":
 		return has(a.Plugins, func(p string) bool { return p == n.plugin })
 	}
 	return state.Yes
 }
 
-// xpack says whether Elasticsearch has x-pack. Some of its modules stayed in builds without it, so its core is what counts.
-func (a *About) xpack() state.Support {
+// xpack says whether Elasticsearch has one of some parts of x-pack. Its core alone says nothing: there are builds with the core, and without lifecycles.
+func (a *About) xpack(parts []string) state.Support {
 	if a.Flavour == state.FlavourOSS {
 		return state.No
 	}
-	return has(a.Modules, func(m string) bool { return m == "x-pack-core" })
+	return has(a.Modules, func(m string) bool { return slices.Contains(parts, m) })
 }
 
 func has(list []string, is func(string) bool) state.Support {
@@ -176,6 +176,16 @@ func (c *Client) secured(ctx context.Context, a *About) (state.Support, error) {
 	case err == nil && got.Features.Security.Enabled:
 		return state.Yes, nil
 	case err == nil:
+		return state.No, nil
+	}
+	if v, _ := parseVersion(a.Version); !v.atLeast(7, 0) || ClassOf(err) != Human {
+		return unsure(err)
+	}
+	// This user may not see the features, or one of them is missing, which the call takes ill (500). Who am I? is for everybody, and gone with security.
+	switch _, err = c.read(ctx, "/_security/_authenticate", url.Values{"filter_path": {"username"}}, into(&struct{}{})); {
+	case err == nil:
+		return state.Yes, nil
+	case IsAbsent(err):
 		return state.No, nil
 	}
 	return unsure(err)

@@ -114,7 +114,7 @@ func ClassOf(err error) Class {
 	switch {
 	case errors.As(err, &server):
 		return server.Class()
-	case errors.As(err, &untrusted), errors.Is(err, ErrTooLarge), errors.Is(err, context.Canceled):
+	case errors.As(err, &untrusted), errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, ErrTooLarge), errors.Is(err, context.Canceled):
 		return Human
 	case errors.As(err, &call):
 		return Retry

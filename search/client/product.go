@@ -53,7 +53,7 @@ type extension struct {
 	OpenSearch    string `json:"opensearch_version"`
 }
 
-// About asks what the cluster is; it may be upgraded meanwhile. GET / is missing in some builds (405 on the zip of Elasticsearch 8) and lies in others;
+// About asks what the cluster is; it may be upgraded meanwhile. GET / is missing in some builds (405 on the zips of Elasticsearch 8 and 9) and lies in others;
 // the node that answers knows better. Either of the two is enough.
 func (c *Client) About(ctx context.Context) (*About, error) {
 	var r root
@@ -94,6 +94,13 @@ func (c *Client) uuid(ctx context.Context) string {
 	return got.UUID
 }
 
+// product is what the root says; neither, where it says nothing.
+func (r root) product(elasticHeader string) (isElastic, isOpenSearch bool) {
+	isOpenSearch = r.Version.Distribution == "opensearch" || strings.Contains(r.Tagline, "OpenSearch")
+	isElastic = elasticHeader == "Elasticsearch" || strings.Contains(r.Tagline, "You Know, for Search") && r.Version.Distribution == ""
+	return isElastic, isOpenSearch
+}
+
 // judge finds product and version; pure.
 func judge(r root, l local, elasticHeader string) (*About, error) {
 	a := &About{Name: r.ClusterName, UUID: r.ClusterUUID, Version: r.Version.Number}
@@ -101,8 +108,7 @@ func judge(r root, l local, elasticHeader string) (*About, error) {
 		a.Name = l.ClusterName
 	}
 	flavour := r.Version.BuildFlavor
-	isOpenSearch := r.Version.Distribution == "opensearch" || strings.Contains(r.Tagline, "OpenSearch")
-	isElastic := elasticHeader == "Elasticsearch" || strings.Contains(r.Tagline, "You Know, for Search") && r.Version.Distribution == ""
+	isElastic, isOpenSearch := r.product(elasticHeader)
 	for _, n := range l.Nodes { // it is one
 		a.Version = n.Version
 		if n.BuildFlavor != "" {

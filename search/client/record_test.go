@@ -21,6 +21,8 @@ type record struct {
 	Flavour state.Flavour `json:"flavour"`
 	// Root says whether GET / answers.
 	Root bool `json:"root"`
+	// Proxied says whether it was reached through nginx with TLS, a password and an API key.
+	Proxied bool `json:"proxied"`
 	// Tried is what happened when a capability was used.
 	Tried map[state.Capability]state.Support `json:"tried"`
 	// Calls are what one look asked for.
@@ -55,8 +57,17 @@ func readRecords(t *testing.T) []record {
 
 // wholeServer is what a server of that version can do, with all that its vendor offers.
 func wholeServer(r record) map[state.Capability]state.Support {
-	a := &About{Product: r.Product, Version: r.Version, Flavour: state.FlavourDefault, Modules: []string{"data-streams", "x-pack-core"}, Plugins: []string{"opensearch-index-management"}}
+	a := &About{Product: r.Product, Version: r.Version, Flavour: state.FlavourDefault, Modules: wholeXPack(), Plugins: []string{"opensearch-index-management"}}
 	return baseline(a, []state.Node{{Roles: []string{"search", "warm"}}})
+}
+
+// wholeXPack are the modules that the vendor's distribution has and capabilities stand on.
+func wholeXPack() []string {
+	modules := []string{"data-streams"}
+	for _, n := range needs() {
+		modules = append(modules, n.modules...)
+	}
+	return modules
 }
 
 // TestCompatibilityPage holds the page against what was seen on servers, and against what the client claims of whole ones.
@@ -66,7 +77,7 @@ func TestCompatibilityPage(t *testing.T) {
 	page.WriteString("# Search servers: what can be done on which\n\nWritten by the contract test of `search/client`; do not edit. Run it with `go run ./test/suite search`, " +
 		"on all servers with `go test -tags long -run TestContract ./search/client`; `-update` writes the records, then the unit test this page.\n\n" +
 		"**seen**: tried on that very server, as `slipway lab search` starts it. by contract: said of the vendor's whole distribution by its documentation, and not seen, because the servers that " +
-		"can be started have no x-pack, no plugins and no security. What a cluster of yours can do is asked of it, not read from this table.\n\n|")
+		"can be started have no plugins and at most the core of x-pack. What a cluster of yours can do is asked of it, not read from this table.\n\n|")
 	for _, r := range records {
 		fmt.Fprintf(&page, " | %s %s", r.Product, r.Version)
 	}
@@ -81,6 +92,10 @@ func TestCompatibilityPage(t *testing.T) {
 	page.WriteString("| `GET /`")
 	for _, r := range records {
 		page.WriteString(" | " + map[bool]string{true: "answers, **seen**", false: "missing, **seen**"}[r.Root])
+	}
+	page.WriteString(" |\n| TLS, password, API key, all behind nginx")
+	for _, r := range records {
+		page.WriteString(" | " + map[bool]string{true: "yes, **seen**", false: "by contract"}[r.Proxied])
 	}
 	page.WriteString(" |\n\nOne look (`Observe`) asks, on each of them:\n\n")
 	for _, r := range records {
