@@ -25,7 +25,7 @@ func newLabSearchCommand(opts *lab.Options) *cobra.Command {
 		Short: "Start real Elasticsearch and OpenSearch clusters on this host, and take them away",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newLabSearchCreateCommand(opts), newLabSearchListCommand(opts), newLabSearchDeleteCommand(opts))
+	cmd.AddCommand(newLabSearchCreateCommand(opts), newLabSearchListCommand(opts), newLabSearchDeleteCommand(opts), newLabSearchBringCommand(opts))
 	return cmd
 }
 
@@ -42,7 +42,7 @@ func newLabSearchCreateCommand(opts *lab.Options) *cobra.Command {
 		Short: "Start a cluster on loopback and wait until all its nodes are one",
 		Long: `Start a cluster on loopback and wait until all its nodes are one.
 
-The servers come from Maven Central once and are held against digests. They are real, but without x-pack and without security: no ILM, no ISM,
+The servers come from Maven Central once and are held against digests. They are real, but without plugins and most of x-pack: no ILM, no ISM,
 no passwords. Java has to be there: 17 for Elasticsearch 6.8 to 8 and OpenSearch 1 and 2, 21 or newer for Elasticsearch 9 and OpenSearch 3.
 Started by root they run as a user of their own, so their directory is /var/lib/slipway-lab unless --home or $SLIPWAY_HOME says otherwise.`,
 		Example: `  slipway lab search create old --product elasticsearch --version 6.8 --nodes 3
