@@ -8,7 +8,7 @@ CACHE   ?= $(if $(SLIPWAY_CACHE),$(SLIPWAY_CACHE),$(HOME)/.cache/slipway)
 BIN     := bin/slipway
 LDFLAGS := -s -w -X github.com/slipway-dev/slipway/cli.Version=$(VERSION)
 TOOL    := go tool -modfile=go.tools.mod
-SUITES  := unit plane engine lab e2e
+SUITES  := unit plane engine search lab e2e
 # Named by what it is built from, so that every checkout with the same go.tools.* shares one.
 LINTER  := $(CACHE)/tools/golangci-lint-$(shell cat go.tools.mod go.tools.sum | sha256sum | head -c 12)
 
@@ -45,7 +45,7 @@ test: packages build ## Unit tests and those with a real API server
 	go run ./test/suite unit plane
 
 .PHONY: test-all
-test-all: packages build stale bundle engines verify ## Everything that CI proves: root, real servers, practice machines, real kubelets
+test-all: packages build stale bundle engines search-servers verify ## Everything that CI proves: root, real servers, practice machines, real kubelets
 	go run ./test/suite $(SUITES)
 
 .PHONY: test-long
@@ -67,6 +67,10 @@ bundle: build ## Build the bundle of Kubernetes and all that goes on a node (cac
 .PHONY: engines
 engines: ## Make the real Prometheus servers that tests start (cached by content)
 	go run ./test/engine/build
+
+.PHONY: search-servers
+search-servers: packages build ## Bring the two search servers that CI tests on (cached by content)
+	$(BIN) lab search bring elasticsearch-6.8 opensearch-2.19
 
 .PHONY: bench
 bench: bench-cluster bench-scale bench-block bench-transfer bench-migration ## All benchmarks

@@ -19,6 +19,7 @@ func NewLabCommand() *cobra.Command {
 	cmd.AddCommand(
 		newLabCreateCommand(opts), newLabListCommand(opts), newLabMachinesCommand(opts), newLabExecCommand(opts),
 		newLabFaultCommand(opts), newLabDeleteCommand(opts), newLabDoctorCommand(opts), newLabRelayCommand(),
+		newLabSearchCommand(opts),
 	)
 	return cmd
 }

@@ -42,7 +42,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		NewUpCommand(), NewDownCommand(), NewOperatorCommand(), NewPlaneCommand(),
 		NewClusterCommand(), NewMachineCommand(), NewOperationCommand(), NewTreeCommand(), NewHistoryCommand(), NewFreezeCommand(),
-		NewBundleCommand(), NewPrometheusCommand(), NewImageCommand(), NewLabCommand(), NewKubectlCommand(), NewVersionCommand(),
+		NewBundleCommand(), NewPrometheusCommand(), NewSearchCommand(), NewImageCommand(), NewLabCommand(), NewKubectlCommand(), NewVersionCommand(),
 	}
 }
 

@@ -75,6 +75,7 @@ func TestHelp(t *testing.T) {
 		"prometheus", "prometheus blocks", "prometheus scrub", "prometheus skew", "prometheus pull", "prometheus shim", "prometheus agent", "prometheus agent init", "prometheus agent manifest", "prometheus agent source", "prometheus agent remove",
 		"prometheus volume", "prometheus plan", "prometheus preflight", "prometheus target", "prometheus target config", "prometheus target manifests", "prometheus migrate", "prometheus status",
 		"prometheus rehearse", "prometheus cut", "prometheus cutover", "prometheus rollback", "prometheus finalize",
+		"search", "search doctor",
 	} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)

@@ -22,7 +22,7 @@ const module = "github.com/slipway-dev/slipway/"
 var rooms = map[string][]string{
 	"cmd":               {"cli", "console"},
 	"cmd/slipway-agent": {"migration"},
-	"cli":               {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "ssh", "durable"},
+	"cli":               {"api", "ansible", "bundle", "certs", "charts", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "search", "ssh", "durable"},
 	"fleet":             {"api", "certs", "executor", "fleet", "kube"},
 	"fleet/controller":  {"api", "bundle", "executor", "fleet/addon", "fleet/host", "fleet/inventory", "fleet/plan", "fleet/remote", "kube", "certs"},
 	"fleet/plan":        {"api"},
@@ -66,8 +66,13 @@ var rooms = map[string][]string{
 	"migration/volume":    {"migration/rule"},
 	"migration/window":    {},
 	"migration/workload":  {},
+	"search/client":       {"search/state"},
+	"search/capacity":     {},
+	"search/doctor":       {"search/capacity", "search/slot", "search/state"},
+	"search/slot":         {},
+	"search/state":        {},
 	"plane":               {"bundle", "certs", "charts", "durable"},
-	"test":                {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "ssh", "durable"},
+	"test":                {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "search", "ssh", "durable"},
 }
 
 type pkg struct {
@@ -218,7 +223,7 @@ func folders(t *testing.T) []string {
 	if err != nil {
 		t.Fatalf("listing files: %v", err)
 	}
-	deep := map[string]bool{"fleet": true, "migration": true, "cmd": true, "api": true, "test": true}
+	deep := map[string]bool{"fleet": true, "migration": true, "search": true, "cmd": true, "api": true, "test": true}
 	found := map[string]bool{}
 	for _, f := range strings.Split(strings.TrimSpace(string(out)), "\n") {
 		parts := strings.Split(f, "/")

@@ -26,6 +26,8 @@ func arguments(suite string) ([]string, error) {
 		return tagged("plane", everyTest, "-tags=plane", "-timeout=30m")
 	case "engine":
 		return tagged("engine", everyTest, "-tags=engine", "-timeout=30m")
+	case "search":
+		return tagged("search", everyTest, "-tags=search", "-timeout=30m")
 	case "lab":
 		return tagged("lab", func(dir, _ string) bool { return !strings.HasPrefix(dir, "test/e2e") }, "-tags=lab", "-timeout=40m")
 	case "e2e":
@@ -37,7 +39,7 @@ func arguments(suite string) ([]string, error) {
 		}
 		return tagged("long", mine, "-tags=lab,long", "-timeout=12h")
 	}
-	return nil, fmt.Errorf("there is no suite %q: unit, plane, engine, lab, e2e, long", suite)
+	return nil, fmt.Errorf("there is no suite %q: unit, plane, engine, search, lab, e2e, long", suite)
 }
 
 func everyTest(string, string) bool { return true }

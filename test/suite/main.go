@@ -2,7 +2,7 @@
 // It runs `go test -json` and counts; it judges nothing itself. It fails when a test fails, when a package does not
 // build, and when a suite runs no test.
 //
-//	go run ./test/suite unit plane engine lab e2e
+//	go run ./test/suite unit plane engine search lab e2e
 //	SHARD=1/3 SEED=7 go run ./test/suite long
 package main
 
@@ -37,7 +37,7 @@ const mostSlow = 12
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: suite unit|plane|engine|lab|e2e|long ...")
+		fmt.Fprintln(os.Stderr, "usage: suite unit|plane|engine|search|lab|e2e|long ...")
 		os.Exit(2)
 	}
 	var results []result
