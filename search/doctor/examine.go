@@ -43,7 +43,7 @@ func Rules() [][2]string {
 
 func checks() []check {
 	var all []check
-	for _, group := range [][]check{liveChecks(), masterChecks(), shardChecks(), diskChecks(), slotChecks(), settingChecks(), indexChecks(), policyChecks(), nodeChecks(), goLiveChecks()} {
+	for _, group := range [][]check{liveChecks(), masterChecks(), shardChecks(), diskChecks(), slotChecks(), settingChecks(), recoveryChecks(), indexChecks(), copyChecks(), policyChecks(), snapshotChecks(), nodeChecks(), goLiveChecks()} {
 		all = append(all, group...)
 	}
 	return all

@@ -33,9 +33,10 @@ func Print(out io.Writer, r *Report, o PrintOptions) error {
 		fmt.Fprintf(out, "  %s  every %s, %d indices, newest %s, %s a day, %s docs/s\n", oneLine(s.Format), s.Every, s.Indices, oneLine(s.Newest),
 			capacity.Size(s.PrimaryBytesPerDay), capacity.Grouped(s.DocsPerSecond))
 	}
+	fixes := map[string]bool{}
 	for _, f := range r.Findings {
 		if f.Severity == Hurts || f.Severity == Change {
-			o.finding(out, f, r.TakenAt)
+			o.finding(out, again(f, fixes), r.TakenAt)
 		}
 	}
 	printUnknown(out, r.Findings)
@@ -53,6 +54,17 @@ func Print(out io.Writer, r *Report, o PrintOptions) error {
 
 // maxSeries is how many series are listed.
 const maxSeries = 5
+
+// again shortens a long remedy that stood before.
+func again(f Finding, before map[string]bool) Finding {
+	const long = 120
+	if before[f.Fix] && len(f.Fix) > long {
+		f.Fix = "as above"
+		return f
+	}
+	before[f.Fix] = true
+	return f
+}
 
 func (o PrintOptions) finding(out io.Writer, f Finding, now time.Time) {
 	sign := map[Severity]string{Hurts: "✗", Change: "!"}[f.Severity]
