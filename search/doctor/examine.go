@@ -32,15 +32,6 @@ type check struct {
 	judge func(*patient) []Finding
 }
 
-// Rules lists the names of all rules with what each says, in the order in which they are judged.
-func Rules() [][2]string {
-	var all [][2]string
-	for _, c := range checks() {
-		all = append(all, [2]string{c.name, c.says})
-	}
-	return all
-}
-
 func checks() []check {
 	var all []check
 	for _, group := range [][]check{liveChecks(), masterChecks(), shardChecks(), diskChecks(), slotChecks(), settingChecks(), recoveryChecks(), indexChecks(), copyChecks(), policyChecks(), snapshotChecks(), nodeChecks(), goLiveChecks()} {

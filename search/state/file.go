@@ -79,6 +79,7 @@ func decode(dec *json.Decoder) (*Cluster, error) {
 	var c *Cluster
 	var indices []Index
 	var shards []ShardGroup
+	var share Sharer
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
@@ -86,9 +87,9 @@ func decode(dec *json.Decoder) (*Cluster, error) {
 		}
 		switch key {
 		case "indices":
-			indices, err = readList[Index](dec)
+			indices, err = readList(dec, share.Index)
 		case "shards":
-			shards, err = readList[ShardGroup](dec)
+			shards, err = readList(dec, func(g *ShardGroup) { g.Node, g.State = share.Text(g.Node), ShardState(share.Text(string(g.State))) })
 		case "cluster":
 			c, err = readHead(dec)
 		default:
@@ -148,7 +149,7 @@ func expect(dec *json.Decoder, want json.Delim) error {
 	return nil
 }
 
-func readList[T any](dec *json.Decoder) ([]T, error) {
+func readList[T any](dec *json.Decoder, share func(*T)) ([]T, error) {
 	if err := expect(dec, json.Delim('[')); err != nil {
 		return nil, err
 	}
@@ -158,6 +159,7 @@ func readList[T any](dec *json.Decoder) ([]T, error) {
 		if err := dec.Decode(&entry); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", len(list)+1, err)
 		}
+		share(&entry)
 		list = append(list, entry)
 	}
 	return list, expect(dec, json.Delim(']'))
