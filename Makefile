@@ -73,7 +73,7 @@ search-servers: packages build ## Bring the two search servers that CI tests on 
 	$(BIN) lab search bring elasticsearch-6.8 opensearch-2.19
 
 .PHONY: bench
-bench: bench-cluster bench-scale bench-block bench-transfer bench-migration ## All benchmarks
+bench: bench-cluster bench-scale bench-search bench-block bench-transfer bench-migration ## All benchmarks
 
 .PHONY: bench-cluster
 bench-cluster: packages build stale bundle ## Time to cluster and to join, against a shell script on the same machines
@@ -82,6 +82,10 @@ bench-cluster: packages build stale bundle ## Time to cluster and to join, again
 .PHONY: bench-scale
 bench-scale: packages build ## 50 x 3 and 200 x 100 simulated machines: time, CPU, memory, API writes
 	go run ./test/scale
+
+.PHONY: bench-search
+bench-search: build ## Looking at up to 100,000 indices with 1 M shards, of a server that answers as such a one does: time, CPU, memory, calls
+	go run ./test/searchscale
 
 .PHONY: bench-block
 bench-block: ## Scrubbing a block of Prometheus against sha256sum and against the TSDB library; digests beside each other

@@ -23,13 +23,20 @@ const pollInterval = 200 * time.Millisecond
 // Replace writes a file beside path and renames it: whatever happens, path is what it was or what it is to be. It returns when
 // both the file and its name are on the disk.
 func Replace(path string, data []byte, mode fs.FileMode) error {
+	return ReplaceWith(path, mode, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// ReplaceWith is Replace for what is too large to be held: write writes it.
+func ReplaceWith(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // it is gone after the rename
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	err = errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

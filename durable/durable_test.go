@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,6 +24,26 @@ func TestReplace(t *testing.T) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode() != 0o640 {
 		t.Errorf("its mode is %v, %v", info.Mode(), err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestReplaceWithKeepsWhatIsThereWhenWritingEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	broken := errors.New("no more")
+	for _, end := range []error{nil, broken} {
+		err := ReplaceWith(path, 0o600, func(w io.Writer) error {
+			_, err := io.WriteString(w, "whole")
+			return errors.Join(err, end)
+		})
+		if !errors.Is(err, end) {
+			t.Errorf("%v, want %v", err, end)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "whole" {
+		t.Errorf("it holds %q, %v", got, err)
 	}
 	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
 		t.Errorf("left behind: %v", left)

@@ -185,6 +185,41 @@ func eachField[T any](visit func(string, T)) func(*json.Decoder) error {
 	}
 }
 
+// withList decodes an object into v, but for one long field, which list takes as it comes.
+func withList(v any, field string, list func(*json.Decoder) error) func(*json.Decoder) error {
+	return func(d *json.Decoder) error {
+		if err := delim(d, '{'); err != nil {
+			return err
+		}
+		rest := map[string]json.RawMessage{}
+		for d.More() {
+			key, err := d.Token()
+			if err != nil {
+				return err
+			}
+			if key == field {
+				if err := list(d); err != nil {
+					return err
+				}
+				continue
+			}
+			var value json.RawMessage
+			if err := d.Decode(&value); err != nil {
+				return err
+			}
+			rest[fmt.Sprint(key)] = value
+		}
+		if err := delim(d, '}'); err != nil {
+			return err
+		}
+		data, err := json.Marshal(rest)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(data, v)
+	}
+}
+
 func delim(d *json.Decoder, want json.Delim) error {
 	token, err := d.Token()
 	if err == nil && token != want {

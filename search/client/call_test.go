@@ -2,7 +2,9 @@ package client
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -118,5 +120,30 @@ func TestACallEndsByItself(t *testing.T) {
 	err := c.Call(t.Context(), "GET", "/_x", url.Values{"secret": {"hunter2"}}, nil, nil)
 	if err == nil || ClassOf(err) != Retry || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "/_x") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestWithList(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a":1,"list":{"x":2,"y":3},"b":"z"}`: "x=2 y=3 1 z",
+		`{"list":{},"b":"z"}`:                  "0 z",
+		`{}`:                                   "0 ",
+		`{"list":[1]}`:                         "broken",
+		`[]`:                                   "broken",
+		`{"list":{"x":2`:                       "EOF",
+		`{"a":"text","list":{}}`:               "cannot unmarshal",
+	} {
+		var v struct {
+			A int
+			B string
+		}
+		seen := ""
+		err := withList(&v, "list", eachField(func(key string, n int) { seen += fmt.Sprintf("%s=%d ", key, n) }))(json.NewDecoder(strings.NewReader(text)))
+		if seen += fmt.Sprintf("%d %s", v.A, v.B); err != nil {
+			seen = err.Error()
+		}
+		if !strings.Contains(seen, want) {
+			t.Errorf("%s: %q, want %q", text, seen, want)
+		}
 	}
 }

@@ -19,6 +19,9 @@ type look struct {
 	found *state.Cluster
 	// indices are those of found, by name; valid once all are there.
 	indices map[string]*state.Index
+	// counts are those of the shards of indices, until there are indices to keep them.
+	counts map[string]state.ShardCounts
+	share  state.Sharer
 }
 
 // Observe takes one look at the cluster by cheap calls only, one after the other. A part that the server refuses is named in Unseen; an error is a cluster
@@ -124,28 +127,25 @@ func (l *look) health(ctx context.Context) error {
 	}
 	var got struct {
 		counts
-		Status        string            `json:"status"`
-		Nodes         int               `json:"number_of_nodes"`
-		DataNodes     int               `json:"number_of_data_nodes"`
-		Delayed       int               `json:"delayed_unassigned_shards"`
-		Pending       int               `json:"number_of_pending_tasks"`
-		Fetches       int               `json:"number_of_in_flight_fetch"`
-		MaxWaitMillis int64             `json:"task_max_waiting_in_queue_millis"`
-		Indices       map[string]counts `json:"indices"`
+		Status        string `json:"status"`
+		Nodes         int    `json:"number_of_nodes"`
+		DataNodes     int    `json:"number_of_data_nodes"`
+		Delayed       int    `json:"delayed_unassigned_shards"`
+		Pending       int    `json:"number_of_pending_tasks"`
+		Fetches       int    `json:"number_of_in_flight_fetch"`
+		MaxWaitMillis int64  `json:"task_max_waiting_in_queue_millis"`
 	}
 	params := l.c.params(l.d, "")
 	params.Set("level", "indices")
-	if _, err := l.c.read(ctx, "/_cluster/health", params, into(&got)); err != nil {
+	l.counts = map[string]state.ShardCounts{}
+	if _, err := l.c.read(ctx, "/_cluster/health", params, withList(&got, "indices", eachField(func(name string, n counts) {
+		l.counts[name] = state.ShardCounts{Started: n.Active - n.Relocating, Relocating: n.Relocating, Initializing: n.Initializing, Unassigned: n.Unassigned}
+	}))); err != nil {
 		return err
 	}
 	l.found.Health = state.Health{Status: got.Status, Nodes: got.Nodes, DataNodes: got.DataNodes, ActivePrimaries: got.ActivePrimaries, ActiveShards: got.Active,
 		RelocatingShards: got.Relocating, InitializingShards: got.Initializing, UnassignedShards: got.Unassigned, DelayedShards: got.Delayed,
 		PendingTasks: got.Pending, InFlightFetches: got.Fetches, MaxTaskWaitedMillis: got.MaxWaitMillis}
-	l.indices = make(map[string]*state.Index, len(got.Indices))
-	for name, n := range got.Indices {
-		l.indices[name] = &state.Index{Name: name, Counts: state.ShardCounts{Started: n.Active - n.Relocating, Relocating: n.Relocating,
-			Initializing: n.Initializing, Unassigned: n.Unassigned}}
-	}
 	return nil
 }
 

@@ -30,15 +30,14 @@ func (l *look) listIndices(ctx context.Context) error {
 	if l.d.catEverything != "" {
 		params.Set("expand_wildcards", l.d.catEverything)
 	}
-	counted := l.indices
+	l.found.Indices = make([]state.Index, 0, len(l.counts))
 	_, err := l.c.read(ctx, "/_cat/indices", params, each(func(r row) {
 		x := state.Index{Name: r.Index, UUID: r.UUID, Health: r.Health, Closed: r.Status == "close", Primaries: int(r.Pri.or(0)), Replicas: int(r.Rep.or(0)),
-			Docs: r.Docs.or(-1), Bytes: r.Bytes.or(-1), PrimaryBytes: r.PriSize.or(-1), CreatedMillis: r.Created.or(0)}
-		if known := counted[r.Index]; known != nil {
-			x.Counts = known.Counts
-		}
+			Docs: r.Docs.or(-1), Bytes: r.Bytes.or(-1), PrimaryBytes: r.PriSize.or(-1), CreatedMillis: r.Created.or(0), Counts: l.counts[r.Index]}
+		l.share.Index(&x)
 		l.found.Indices = append(l.found.Indices, x)
 	}))
+	l.counts = nil
 	l.indices = make(map[string]*state.Index, len(l.found.Indices))
 	for i := range l.found.Indices {
 		l.indices[l.found.Indices[i].Name] = &l.found.Indices[i]
@@ -61,6 +60,7 @@ func (l *look) indexSettings(ctx context.Context) error {
 	_, err := l.c.read(ctx, "/_all/_settings", params, eachField(func(name string, e entry) {
 		if x := l.indices[name]; x != nil { // one that was made meanwhile is for the next look
 			configure(x, flat(e.Settings.Index))
+			l.share.Index(x)
 		}
 	}))
 	return err
@@ -126,8 +126,11 @@ func (l *look) aliases(ctx context.Context) error {
 		} `json:"aliases"`
 	}
 	_, err := l.c.read(ctx, "/_alias", url.Values{"expand_wildcards": {l.d.everything}}, eachField(func(index string, e entry) {
+		if x := l.indices[index]; x != nil {
+			index = x.Name // one text for both
+		}
 		for name, a := range e.Aliases {
-			l.found.Aliases = append(l.found.Aliases, state.Alias{Name: name, Index: index, WriteIndex: a.Write, Filtered: a.Filter != nil})
+			l.found.Aliases = append(l.found.Aliases, state.Alias{Name: l.share.Text(name), Index: index, WriteIndex: a.Write, Filtered: a.Filter != nil})
 		}
 	}))
 	return err

@@ -92,24 +92,20 @@ func (e ilm) attach(ctx context.Context, c *Client, indices map[string]*state.In
 	const of = "indices.*."
 	params := url.Values{"only_managed": {"true"}, "filter_path": {strings.Join([]string{of + "policy", of + "phase", of + "action", of + "step", of + "failed_step",
 		of + "lifecycle_date_millis", of + "step_info.reason"}, ",")}}
-	var got struct {
-		Indices map[string]entry `json:"indices"`
-	}
-	if _, err := c.read(ctx, "/*/_ilm/explain", params, into(&got)); err != nil {
-		return err
-	}
-	for name, e := range got.Indices {
+	var share state.Sharer
+	_, err := c.read(ctx, "/*/_ilm/explain", params, withList(&struct{}{}, "indices", eachField(func(name string, e entry) {
 		x := indices[name]
 		if x == nil {
-			continue
+			return
 		}
 		a := &state.Attachment{Kind: state.KindILM, Policy: e.Policy, Phase: e.Phase, Action: e.Action, Step: e.Step, OriginMillis: e.Origin, Failed: e.Step == "ERROR"}
 		if a.Failed {
 			a.Step, a.Why = e.Failed, clip(text(e.StepInfo["reason"]), 300)
 		}
+		share.Attachment(a)
 		x.Policy = a
-	}
-	return nil
+	})))
+	return err
 }
 
 // ism is the engine of OpenSearch's plugin. No server that can be started here has it: it is held to its documentation alone.

@@ -81,13 +81,13 @@ func (p *patient) overWatermark() []Finding {
 		if !p.elastic(7, 4) && p.is(state.Elasticsearch) {
 			fix = "make room, then take the block index.blocks.read_only_allow_delete away by hand: before 7.4 it stays"
 		}
-		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%d nodes are over the flood stage: every index with a shard there takes no more documents", len(flood)), Fix: fix}.about(flood))
+		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%s over the flood stage: every index with a shard there takes no more documents", many(len(flood), "node is", "nodes are")), Fix: fix}.about(flood))
 	}
 	if len(high) > 0 {
-		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%d nodes are over the high watermark: their shards are being moved away, if there is somewhere to go", len(high)), Fix: "make room in the tier: delete, or add nodes"}.about(high))
+		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%s over the high watermark: their shards are being moved away, if there is somewhere to go", many(len(high), "node is", "nodes are")), Fix: "make room in the tier: delete, or add nodes"}.about(high))
 	}
 	if len(low) > 0 {
-		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%d nodes are over the low watermark and take no new replicas", len(low)), Fix: "see how many days the tier has left"}.about(low))
+		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%s over the low watermark and take no new replicas", many(len(low), "node is", "nodes are")), Fix: "see how many days the tier has left"}.about(low))
 	}
 	return found
 }

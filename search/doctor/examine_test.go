@@ -156,13 +156,13 @@ func TestRules(t *testing.T) {
 		change   func(*state.Cluster)
 	}{
 		{"no master hurts", "a_master_is_elected", Hurts, "3 nodes can be one", func(c *state.Cluster) { c.ElectedMaster = "" }},
-		{"red hurts", "cluster_is_green", Hurts, "1 indices have primaries", func(c *state.Cluster) { c.Health.Status, newest(c).Health = "red", "red" }},
+		{"red hurts", "cluster_is_green", Hurts, "1 index has primaries", func(c *state.Cluster) { c.Health.Status, newest(c).Health = "red", "red" }},
 		{"unassigned replicas should be placed", "cluster_is_green", Change, "5 replicas", func(c *state.Cluster) { c.Health.UnassignedShards = 5 }},
 		{"replicas that wait for a node are fine", "cluster_is_green", Fine, "", func(c *state.Cluster) { c.Health.UnassignedShards, c.Health.DelayedShards = 5, 5 }},
 		{"a create-index that waits 6 s is slow", "index_creation_is_quick", Change, "create-index for 6.0 s", func(c *state.Cluster) { c.Tasks.OldestCreateIndexMillis = 6000 }},
 		{"full generic pools hurt", "threads_are_free", Hurts, "generic threads", func(c *state.Cluster) { hot(c).Pools["generic"] = state.Pool{Size: 128, Active: 96} }},
 		{"long queues of writes should be looked at", "threads_are_free", Change, "long queues", func(c *state.Cluster) { hot(c).Pools["write"] = state.Pool{Size: 8, Active: 8, Queue: 200} }},
-		{"a full heap of a master hurts", "heaps_have_room", Hurts, "heaps that are nearly full", func(c *state.Cluster) { c.Nodes[0].HeapUsedBytes = c.Nodes[0].HeapMaxBytes / 10 * 9 }},
+		{"a full heap of a master hurts", "heaps_have_room", Hurts, "1 node that can be master has a heap with little room", func(c *state.Cluster) { c.Nodes[0].HeapUsedBytes = c.Nodes[0].HeapMaxBytes / 10 * 9 }},
 		{"two masters hurt", "quorum_survives_one_master", Hurts, "a majority is 2", func(c *state.Cluster) { c.Nodes = c.Nodes[1:] }},
 		{"an odd voter helps", "quorum_survives_one_master", Fine, "", func(c *state.Cluster) { c.Nodes[0].Roles = []string{"master", "voting_only"} }},
 		{"a split brain hurts", "quorum_survives_one_master", Hurts, "is 1 (default)", func(c *state.Cluster) {
@@ -223,13 +223,13 @@ func TestRules(t *testing.T) {
 		{"allocation that is off hurts", "allocation_is_on", Hurts, "new indices stay red", set(allocation+"enable", "none")},
 		{"rebalance that is off is told", "allocation_is_on", Change, "shards stay", set("cluster.routing.rebalance.enable", "none")},
 		{"a block on the cluster hurts", "no_block_is_left", Hurts, "read_only = true", set("cluster.blocks.read_only", "true")},
-		{"an excluded node that is gone is told", "excluded_nodes_are_meant", Change, "names 1 that no data node is", set(allocation+"exclude._name", "hot-0,gone-1")},
+		{"an excluded node that is gone is told", "excluded_nodes_are_meant", Change, "exclude._name names what no data node is", set(allocation+"exclude._name", "hot-0,gone-1")},
 		{"watermarks that are off hurt", "watermarks_protect", Hurts, "threshold_enabled = false", set(allocation+"disk.threshold_enabled", "false")},
 		{"a limit that is lifted is told", "limits_are_not_lifted", Change, "50 000 shards", set("cluster.max_shards_per_node", "5000")},
-		{"transient settings are told", "settings_survive_a_restart", Change, "1 settings are transient", func(c *state.Cluster) { c.Settings.Transient = map[string]string{"a": "b"} }},
-		{"a loud logger is told", "logging_is_quiet", Change, "1 loggers", set("logger.org.elasticsearch", "TRACE")},
+		{"transient settings are told", "settings_survive_a_restart", Change, "1 setting is transient", func(c *state.Cluster) { c.Settings.Transient = map[string]string{"a": "b"} }},
+		{"a loud logger is told", "logging_is_quiet", Change, "1 logger is", set("logger.org.elasticsearch", "TRACE")},
 		{"a filter that nothing meets hurts", "filters_can_be_met", Hurts, "require._name = gone-1", func(c *state.Cluster) { newest(c).Filters = map[string]string{"require._name": "gone-1"} }},
-		{"an index that is pinned is told", "no_index_is_pinned_to_one_node", Change, "1 of them have replicas", func(c *state.Cluster) { newest(c).Filters["require._name"] = "hot-0" }},
+		{"an index that is pinned is told", "no_index_is_pinned_to_one_node", Change, "1 with replicas", func(c *state.Cluster) { newest(c).Filters["require._name"] = "hot-0" }},
 		{"a tier and a filter that part hurt", "one_filter_sends_an_index", Hurts, "no node meets together", func(c *state.Cluster) {
 			for i := range c.Nodes[3:] {
 				n := &c.Nodes[3+i]
@@ -237,8 +237,8 @@ func TestRules(t *testing.T) {
 			}
 			newest(c).TierPreference = "data_warm,data_hot"
 		}},
-		{"a blocked newest index hurts", "written_indices_are_open", Hurts, "take no documents", func(c *state.Cluster) { newest(c).Blocks = []string{"read_only_allow_delete"} }},
-		{"a single copy is told", "data_have_a_second_copy", Change, "1 indices (180 GB)", func(c *state.Cluster) { c.Indices[20].Replicas, c.Indices[20].Bytes = 0, 180*gb }},
+		{"a blocked newest index hurts", "written_indices_are_open", Hurts, "1 index that is to be written now or soon takes no documents", func(c *state.Cluster) { newest(c).Blocks = []string{"read_only_allow_delete"} }},
+		{"a single copy is told", "data_have_a_second_copy", Change, "1 index (180 GB) with one copy", func(c *state.Cluster) { c.Indices[20].Replicas, c.Indices[20].Bytes = 0, 180*gb }},
 		{"one that lies in a snapshot is fine", "data_have_a_second_copy", Fine, "", func(c *state.Cluster) {
 			c.Indices[20].Replicas, c.Snapshots[0].IndexNames = 0, []string{c.Indices[20].Name}
 		}},
@@ -248,7 +248,7 @@ func TestRules(t *testing.T) {
 				c.Indices[i].Policy, c.Indices[i].CreatedMillis = &state.Attachment{Kind: state.KindILM, Policy: "logs"}, now().AddDate(0, 0, -29).UnixMilli()
 			}
 		}},
-		{"a policy that stands on an error is told", "policies_go_on", Change, "stand still in shrink of policy logs (ILM): no node", func(c *state.Cluster) {
+		{"a policy that stands on an error is told", "policies_go_on", Change, "1 index stands still in shrink of policy logs (ILM): no node", func(c *state.Cluster) {
 			c.Policies = []state.Policy{{Kind: state.KindILM, Name: "logs"}}
 			c.Indices[9].Policy = &state.Attachment{Kind: state.KindILM, Policy: "logs", Action: "shrink", Failed: true, Why: "no node"}
 		}},
@@ -257,11 +257,35 @@ func TestRules(t *testing.T) {
 			c.Snapshots = append(c.Snapshots, state.Snapshot{Name: "p", State: "PARTIAL", EndedMillis: now().UnixMilli(), ShardsTotal: 9, ShardsFailed: 1})
 		}},
 		{"no snapshot since three days is told", "snapshots_succeed", Change, "3 days old", func(c *state.Cluster) { c.Snapshots[0].EndedMillis = now().AddDate(0, 0, -3).UnixMilli() }},
+		{"a listing without times is judged by what lies in it", "snapshots_succeed", Change, "the newest index that lies in a successful snapshot, app-2026.11.18, is 5 days old; 4 indices (720 GB of primaries) came since", func(c *state.Cluster) {
+			c.Snapshots = []state.Snapshot{{Repository: "cos", Name: "s", State: "SUCCESS", IndexNames: []string{"app-2026.11.17", "app-2026.11.18", "gone-1"}, Indices: 3}}
+		}},
+		{"without times a fresh index in a snapshot is fine", "snapshots_succeed", Fine, "", func(c *state.Cluster) {
+			c.Snapshots = []state.Snapshot{{Name: "s", State: "SUCCESS", IndexNames: []string{"app-2026.11.22"}, Indices: 1}, {Name: "p", State: "PARTIAL", IndexNames: []string{"app-2026.11.22"}, Indices: 1}}
+		}},
+		{"without times what a PARTIAL one alone holds is told", "snapshots_succeed", Change, "1 snapshot not whole", func(c *state.Cluster) {
+			c.Snapshots = []state.Snapshot{{Name: "s", State: "SUCCESS", IndexNames: []string{"app-2026.11.22"}, Indices: 1}, {Name: "p", State: "PARTIAL", IndexNames: []string{"app-2026.11.21"}, Indices: 1}}
+		}},
+		{"snapshots of what is gone are told", "snapshots_succeed", Change, "no index that is here", func(c *state.Cluster) {
+			c.Snapshots = []state.Snapshot{{Name: "s", State: "SUCCESS", IndexNames: []string{"gone-1"}, Indices: 1}}
+		}},
+		{"recoveries without a limit are told", "recoveries_have_a_limit", Change, "recoveries take all", set(recoverySpeed, "0")},
+		{"recoveries with a high limit are told", "recoveries_have_a_limit", Change, "10.7 GB a second", set(recoverySpeed, "1gb")},
+		{"a lost node that comes back in days is told", "a_lost_node_comes_back_in_a_day", Change, "101 hours", set(recoverySpeed, "1mb")},
+		{"a single copy on a node with a full disk hurts", "single_copies_lie_on_well_nodes", Hurts, "1 index (180 GB) with one copy and no snapshot on warm-6, which is ill (disk over the high watermark)", func(c *state.Cluster) {
+			c.Indices[20].Replicas = 0
+			c.Shards = []state.ShardGroup{{Index: c.Indices[20].Name, Node: "warm-6", State: state.Started, Primaries: 6, Bytes: 180 * gb}}
+			c.Nodes[9].DiskFreeBytes = tb / 10
+		}},
+		{"where single copies lie is not known of all", "single_copies_lie_on_well_nodes", Unknown, "1 node is ill, and of 1 index", func(c *state.Cluster) {
+			c.Indices[20].Replicas, c.Nodes[9].DiskFreeBytes = 0, tb/10
+		}},
+		{"a flood stage that leaves nothing is told", "watermarks_protect", Change, "flood_stage = 1gb (persistent): 1.1 GB of the smallest disk (4 TB) are left", set(allocation+"disk.watermark.flood_stage", "1gb")},
 		{"no repository is told", "snapshots_succeed", Change, "no repository", func(c *state.Cluster) { c.Repositories = nil }},
-		{"a heap dump on the data disk is told", "heap_dumps_lie_apart", Change, "1 nodes write a heap dump", func(c *state.Cluster) { hot(c).HeapDumpPath = "/data/dump" }},
-		{"a relative one under the home is told", "heap_dumps_lie_apart", Change, "1 nodes", func(c *state.Cluster) { hot(c).HeapDumpPath, hot(c).HomePath = "data", "/data/es" }},
+		{"a heap dump on the data disk is told", "heap_dumps_lie_apart", Change, "1 node writes, when out of memory, a heap dump", func(c *state.Cluster) { hot(c).HeapDumpPath = "/data/dump" }},
+		{"a relative one under the home is told", "heap_dumps_lie_apart", Change, "1 node writes", func(c *state.Cluster) { hot(c).HeapDumpPath, hot(c).HomePath = "data", "/data/es" }},
 		{"one that fills the disk hurts", "heap_dumps_lie_apart", Hurts, "takes the disk over the flood stage", func(c *state.Cluster) { hot(c).HeapDumpPath, hot(c).DiskFreeBytes = "/data/dump", 210*gb }},
-		{"a greedy agent is told", "nothing_else_takes_the_processors", Change, "on 1 nodes", func(c *state.Cluster) { hot(c).CPUPercent = 90 }},
+		{"a greedy agent is told", "nothing_else_takes_the_processors", Change, "on 1 node other programs", func(c *state.Cluster) { hot(c).CPUPercent = 90 }},
 		{"what else fills a disk is told", "nothing_else_fills_the_disks", Change, "something else takes 1 TB", func(c *state.Cluster) { hot(c).ShardBytes = tb }},
 		{"a heap of 48 GiB is large", "heap_leaves_memory_for_files", Change, "beyond 31 GiB", func(c *state.Cluster) { hot(c).HeapMaxBytes, hot(c).MemTotalBytes = 48<<30, 100<<30 }},
 		{"a node that swaps is told", "nodes_do_not_swap", Change, "swap", func(c *state.Cluster) { hot(c).SwapUsedBytes = 1 << 30 }},

@@ -40,17 +40,17 @@ func (p *patient) nodesWhere(says, fix string, what func(*state.Node) string) []
 		return nil
 	}
 	slices.Sort(names)
-	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("%d nodes %s", len(names), says), Fix: fix}.about(names)}
+	return []Finding{Finding{Severity: Change, Says: many(len(names), "node", "nodes") + ": " + says, Fix: fix}.about(names)}
 }
 
 func (p *patient) heapSizes() []Finding {
-	large := p.nodesWhere("have a heap beyond 31 GiB, where each pointer takes twice the room", "set -Xms and -Xmx to 31g or less", func(n *state.Node) string {
+	large := p.nodesWhere("a heap beyond 31 GiB, where each pointer takes twice the room", "set -Xms and -Xmx to 31g or less", func(n *state.Node) string {
 		if n.HeapMaxBytes > largestHeap+1<<30 {
 			return gib(n.HeapMaxBytes)
 		}
 		return ""
 	})
-	greedy := p.nodesWhere("leave less than half of the memory to the cache of files", "set -Xms and -Xmx to half of the memory, on data nodes to less", func(n *state.Node) string {
+	greedy := p.nodesWhere("less than half of the memory is left to the cache of files", "set -Xms and -Xmx to half of the memory, on data nodes to less", func(n *state.Node) string {
 		if n.MemTotalBytes > 0 && n.HoldsData() && n.HeapMaxBytes > n.MemTotalBytes/100*55 {
 			return fmt.Sprintf("heap %s of %s", gib(n.HeapMaxBytes), gib(n.MemTotalBytes))
 		}
@@ -60,7 +60,7 @@ func (p *patient) heapSizes() []Finding {
 }
 
 func (p *patient) swapping() []Finding {
-	return p.nodesWhere("have memory in swap: a collection that touches it stops the node for seconds", "switch swap off, or set bootstrap.memory_lock", func(n *state.Node) string {
+	return p.nodesWhere("memory is in swap: a collection that touches it stops the node for seconds", "switch swap off, or set bootstrap.memory_lock", func(n *state.Node) string {
 		if n.SwapUsedBytes > 64<<20 && !n.MemoryLocked {
 			return capacity.Size(n.SwapUsedBytes).String()
 		}
@@ -69,7 +69,7 @@ func (p *patient) swapping() []Finding {
 }
 
 func (p *patient) openFiles() []Finding {
-	return p.nodesWhere("may open too few files for many shards", fmt.Sprintf("set LimitNOFILE to %d or more", fewFiles), func(n *state.Node) string {
+	return p.nodesWhere("too few files may be opened for many shards", fmt.Sprintf("set LimitNOFILE to %d or more", fewFiles), func(n *state.Node) string {
 		if n.MaxOpenFiles > 0 && n.MaxOpenFiles < fewFiles {
 			return fmt.Sprintf("%d", n.MaxOpenFiles)
 		}
@@ -131,7 +131,7 @@ func (p *patient) newReplicas() []Finding {
 		return nil
 	}
 	slices.Sort(names)
-	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("%d series are written with one copy: a node that restarts stops them, and one that is lost loses what no snapshot has yet", len(names)),
+	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("%s written with one copy: a node that restarts stops them, and one that is lost loses what no snapshot has yet", many(len(names), "series is", "series are")),
 		Fix: "give the template a replica for as long as a slot is written"}.about(names)}
 }
 
@@ -146,7 +146,8 @@ func (p *patient) logTemplates() []Finding {
 		return nil
 	}
 	return []Finding{{Severity: Change, Says: fmt.Sprintf("%s (%.0f %% of the bytes) is refreshed every second where it is searched: many small segments, which are merged again and again", s.Pattern.Format(), share*100),
-		Fix: "set index.refresh_interval of its template to 30s", Source: "OpenSearch's tuning guide: 60 % more documents with this, half of the memory as heap and larger translogs"}}
+		Fix:      "set index.refresh_interval of its template to 30s; this does it for the index that is written now",
+		Requests: []Request{indexRequest([]string{name}, map[string]string{"index.refresh_interval": "30s"})}, Source: "OpenSearch's tuning guide: 60 % more documents with this, half of the memory as heap and larger translogs"}}
 }
 
 // templateOf is the settings that a new index of a name gets: of the composable template with the highest priority, else of all legacy ones, the

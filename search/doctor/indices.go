@@ -16,7 +16,6 @@ func indexChecks() []check {
 		{"no_index_is_pinned_to_one_node", "no index is bound to a single node", config, (*patient).pinned},
 		{"one_filter_sends_an_index", "tiers and attributes do not contradict each other", config, (*patient).twoWays},
 		{"written_indices_are_open", "indices of the newest slots take documents", []state.Part{state.PartIndices, state.PartIndexConfig}, (*patient).blocked},
-		{"data_have_a_second_copy", "every index has a replica, or lies in a snapshot", []state.Part{state.PartIndices}, (*patient).singleCopy},
 	}
 }
 
@@ -61,7 +60,7 @@ func (p *patient) deadFilters() []Finding {
 	var found []Finding
 	for _, of := range keys(dead) {
 		names := sortedNames(dead[of])
-		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%d indices ask for %s = %s, and no data node is that: a copy that is lost cannot be made again", len(names), of[0], of[1]),
+		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%s for %s = %s, and no data node is that: a copy that is lost cannot be made again", many(len(names), "index asks", "indices ask"), of[0], of[1]),
 			Fix: "take the filter away, after a look at what it was for (a shrink that was stopped leaves require._name)", Requests: releases(names, of[0])}.about(names))
 	}
 	return found
@@ -104,9 +103,9 @@ func (p *patient) pinned() []Finding {
 				stuck++
 			}
 		}
-		says := fmt.Sprintf("%d indices (%s) are bound to one node by %s = %s", len(names), capacity.Size(bytes), of[0], of[1])
+		says := fmt.Sprintf("%s (%s) bound to one node by %s = %s", many(len(names), "index", "indices"), capacity.Size(bytes), of[0], of[1])
 		if stuck > 0 {
-			says += fmt.Sprintf("; %d of them have replicas, which can never lie beside their primaries", stuck)
+			says += fmt.Sprintf("; %d with replicas, which can never lie beside their primaries", stuck)
 		}
 		found = append(found, Finding{Severity: Change, Says: says, Fix: "take the filter away unless a shrink is under way right now", Requests: releases(names, of[0]),
 			Source: "shrink copies require._name into the new index (elastic/curator#1494)"}.about(names))
@@ -132,7 +131,7 @@ func (p *patient) twoWays() []Finding {
 		return nil
 	}
 	slices.Sort(torn)
-	return []Finding{Finding{Severity: Hurts, Says: fmt.Sprintf("%d indices have a tier preference and a filter that no node meets together: their shards cannot move, and a lost copy stays lost", len(torn)),
+	return []Finding{Finding{Severity: Hurts, Says: fmt.Sprintf("%s a tier preference and a filter that no node meets together: their shards cannot move, and a lost copy stays lost", many(len(torn), "index has", "indices have")),
 		Fix: "take one of the two away", Requests: []Request{indexRequest(torn[:1], map[string]string{"index.routing.allocation.include._tier_preference": ""})}}.about(slices.Compact(torn))}
 }
 
@@ -170,64 +169,9 @@ func (p *patient) blocked() []Finding {
 		if len(names) == 0 {
 			continue
 		}
-		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%d indices that are to be written now or soon take no documents", len(names)),
+		found = append(found, Finding{Severity: Hurts, Says: many(len(names), "index that is to be written now or soon takes", "indices that are to be written now or soon take") + " no documents",
 			Fix:      "if a disk was full, make room first; then take the block away",
 			Requests: []Request{indexRequest(names, map[string]string{"index.blocks.read_only_allow_delete": "", "index.blocks.write": ""})}}.about(names))
 	}
 	return found
-}
-
-// lone says that an index has one copy, and that nothing else makes a second one.
-func lone(x *state.Index) bool {
-	return !x.Closed && x.Replicas == 0 && x.Mounted == "" && !x.System() && (x.AutoExpandReplicas == "" || x.AutoExpandReplicas == "false")
-}
-
-// kept are the indices that successful snapshots name; unnamed says that some snapshots did not tell theirs.
-func (p *patient) kept() (names map[string]bool, unnamed bool) {
-	names = map[string]bool{}
-	for _, s := range p.c.Snapshots {
-		unnamed = unnamed || len(s.IndexNames) == 0 && s.Indices > 0
-		if s.State == "SUCCESS" {
-			for _, name := range s.IndexNames {
-				names[name] = true
-			}
-		}
-	}
-	return names, unnamed
-}
-
-func (p *patient) singleCopy() []Finding {
-	kept, unnamed := p.kept()
-	var names []string
-	var bytes int64
-	backed := 0
-	for i := range p.c.Indices {
-		x := &p.c.Indices[i]
-		if !lone(x) {
-			continue
-		}
-		if kept[x.Name] {
-			backed++
-			continue
-		}
-		names, bytes = append(names, x.Name), bytes+max(x.Bytes, 0)
-	}
-	if len(names) == 0 || len(p.data) < 2 {
-		return nil
-	}
-	slices.Sort(names)
-	each := capacity.Size(bytes / int64(len(p.data)))
-	each.Name = "lost with one node"
-	in := []capacity.Number{capacity.Size(bytes), capacity.Count(len(p.data), "data nodes")}
-	f := Finding{Severity: Change, Says: fmt.Sprintf("%s indices (%s) have one copy and lie in no successful snapshot that was seen; %s others with one copy do", capacity.Grouped(float64(len(names))), capacity.Size(bytes), capacity.Grouped(float64(backed))),
-		Sums: []capacity.Sum{{In: in, Out: each, Text: fmt.Sprintf("%s / %s = %s", in[0], in[1], each)}}, Fix: "take a snapshot and prove it, or give them a replica again"}
-	if unnamed || p.unseen(state.PartSnapshots) {
-		f.Says += " (not every snapshot told its indices)"
-	}
-	return []Finding{f.about(names)}
-}
-
-func (p *patient) unseen(part state.Part) bool {
-	_, unseen := p.c.WhyUnseen(part)
-	return unseen
 }

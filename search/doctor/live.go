@@ -45,11 +45,11 @@ func (p *patient) notGreen() []Finding {
 	}
 	switch {
 	case h.Status == "red" || len(red) > 0:
-		return []Finding{Finding{Severity: Hurts, Says: fmt.Sprintf("%d indices have primaries that no node holds: %d shards unassigned", len(red), h.UnassignedShards),
+		return []Finding{Finding{Severity: Hurts, Says: fmt.Sprintf("%s primaries that no node holds: %d shards unassigned", many(len(red), "index has", "indices have"), h.UnassignedShards),
 			Fix:      "ask why, before anything else is changed; bring back the nodes that hold them, or restore them from a snapshot; never allocate an empty primary over data",
 			Requests: []Request{{Method: "GET", Path: "/_cluster/allocation/explain"}}}.about(red)}
 	case h.UnassignedShards-h.DelayedShards > 0:
-		return []Finding{{Severity: Change, Says: fmt.Sprintf("%d replicas are unassigned, those not counted that wait for a node to come back: the loss of one node may lose data", h.UnassignedShards-h.DelayedShards),
+		return []Finding{{Severity: Change, Says: fmt.Sprintf("%s unassigned, those not counted that wait for a node to come back: the loss of one node may lose data", many(h.UnassignedShards-h.DelayedShards, "replica is", "replicas are")),
 			Fix: "ask why they cannot be placed", Requests: []Request{{Method: "GET", Path: "/_cluster/allocation/explain"}}}}
 	}
 	return nil
@@ -61,8 +61,8 @@ func (p *patient) slowTasks() []Finding {
 	if worst <= amberWaitMillis && t.MaxWaitMillis <= redWaitMillis {
 		return nil
 	}
-	f := Finding{Severity: Change, Says: fmt.Sprintf("%d tasks wait for the master, the oldest for %s; the oldest create-index for %s, put-mapping for %s",
-		t.Count, seconds(t.MaxWaitMillis), seconds(t.OldestCreateIndexMillis), seconds(t.OldestPutMappingMillis)),
+	f := Finding{Severity: Change, Says: fmt.Sprintf("%s for the master, the oldest for %s; the oldest create-index for %s, put-mapping for %s",
+		many(t.Count, "task waits", "tasks wait"), seconds(t.MaxWaitMillis), seconds(t.OldestCreateIndexMillis), seconds(t.OldestPutMappingMillis)),
 		Source: "more than 5 s is a delay, more than 30 s times out: the default master timeout"}
 	if worst > redWaitMillis {
 		f.Severity = Hurts
@@ -105,12 +105,12 @@ func (p *patient) busyPools() []Finding {
 	slices.Sort(queued)
 	var found []Finding
 	if len(stuck) > 0 {
-		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%d nodes have no free generic threads: recoveries wait for each other there, and a cluster can hang for good", len(stuck)),
+		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%s no free generic threads: recoveries wait for each other there, and a cluster can hang for good", many(len(stuck), "node has", "nodes have")),
 			Fix: "let fewer shards move at once; a node whose pool stays full must be restarted", Source: "elastic/elasticsearch#36195, opensearch-project/OpenSearch#14768",
 			Requests: []Request{p.fewerRecoveries()}}.about(stuck))
 	}
 	if len(queued) > 0 {
-		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%d nodes have long queues of writes", len(queued)),
+		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%s long queues of writes", many(len(queued), "node has", "nodes have")),
 			Fix: "see whether these nodes hold more primaries of the newest indices than others, and whether consumers send more than the cluster takes"}.about(queued))
 	}
 	return found
@@ -133,11 +133,11 @@ func (p *patient) fullHeaps() []Finding {
 	}
 	var found []Finding
 	if len(masters) > 0 {
-		found = append(found, Finding{Severity: Hurts, Says: fmt.Sprintf("%d nodes that can be master have heaps that are nearly full", len(masters)),
+		found = append(found, Finding{Severity: Hurts, Says: many(len(masters), "node that can be master has a heap", "nodes that can be master have heaps") + " with little room",
 			Fix: "have fewer shards and indices, or give these nodes more heap, one node after the other"}.about(masters))
 	}
 	if len(others) > 0 {
-		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%d data nodes have heaps that are nearly full", len(others)),
+		found = append(found, Finding{Severity: Change, Says: many(len(others), "other node has a heap", "other nodes have heaps") + " with little room",
 			Fix: "look again in some minutes: what stays above 90 % runs out soon"}.about(others))
 	}
 	return found

@@ -81,7 +81,7 @@ func (p *patient) heapDumps() []Finding {
 	if len(on) == 0 {
 		return nil
 	}
-	f := Finding{Severity: Change, Says: fmt.Sprintf("%d nodes write a heap dump to the disk of their data when they run out of memory: each is as large as the heap, and stays", len(on)),
+	f := Finding{Severity: Change, Says: fmt.Sprintf("%s, when out of memory, a heap dump to the disk of the data: each is as large as the heap, and stays", many(len(on), "node writes", "nodes write")),
 		Fix: "set -XX:HeapDumpPath to another disk, or to a file of one fixed name, which a second dump does not overwrite"}
 	if len(fills) > 0 {
 		f.Severity, f.Sums = Hurts, []capacity.Sum{example}
@@ -107,7 +107,7 @@ func (p *patient) foreignLoad() []Finding {
 		return nil
 	}
 	slices.Sort(names)
-	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("on %d nodes other programs took the processors when this was looked at", len(names)),
+	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("on %s other programs took the processors when this was looked at", many(len(names), "node", "nodes")),
 		Fix: "see on the host which agent, backup or log shipper it is, and limit it"}.about(names)}
 }
 
@@ -127,6 +127,6 @@ func (p *patient) foreignBytes() []Finding {
 		return nil
 	}
 	slices.Sort(names)
-	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("on %d data nodes something else takes %s of the data disks", len(names), capacity.Size(all)),
+	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("on %s something else takes %s of the data disks", many(len(names), "data node", "data nodes"), capacity.Size(all)),
 		Fix: "look for heap dumps, logs, and indices that the cluster forgot (dangling ones)"}.about(names)}
 }

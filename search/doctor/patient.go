@@ -221,3 +221,11 @@ func nodeNames(nodes []*state.Node) []string {
 	slices.Sort(names)
 	return names
 }
+
+// many writes a count with what is counted, and the verb that goes with it.
+func many(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return capacity.Grouped(float64(n)) + " " + more
+}

@@ -16,8 +16,6 @@ const (
 	burstHorizon = 14 * day
 	// smallBurst is how many indices in one hour are no burst.
 	smallBurst = 12
-	// recoveryBytes is indices.recovery.max_bytes_per_sec by default, for each node.
-	recoveryBytes = 40 << 20
 )
 
 func policyChecks() []check {
@@ -26,7 +24,6 @@ func policyChecks() []check {
 		{"policies_do_not_fire_at_once", "no hour brings many indices to the next step of their policy", attached, (*patient).bursts},
 		{"policies_go_on", "no index stands on an error of its policy", []state.Part{state.PartPolicyState}, (*patient).stuckPolicies},
 		{"policies_exist", "every policy that an index names exists", attached, (*patient).lostPolicies},
-		{"snapshots_succeed", "the newest snapshots succeeded", []state.Part{state.PartRepositories, state.PartSnapshots}, (*patient).snapshots},
 	}
 }
 
@@ -103,20 +100,21 @@ func (p *patient) worstBursts(hours map[burstKey]*burst) []Finding {
 		return cmp.Or(cmp.Compare(a.hour, b.hour), cmp.Compare(a.policy+a.step, b.policy+b.step))
 	})
 	var found []Finding
+	rate := p.recoveryRate()
 	for _, b := range all {
 		most := slices.Max(slices.Collect(maps.Values(b.slots)))
 		if b.indices < smallBurst || b.indices < 3*most {
 			continue
 		}
 		at := time.Unix(b.hour*3600, 0).UTC()
-		cap := capacity.Product(capacity.Size(0), capacity.Count(len(p.data), "nodes"), capacity.Size(recoveryBytes), capacity.Count(3600, "s"))
+		cap := capacity.Product(capacity.Size(0), capacity.Count(len(p.data), "nodes"), capacity.Size(rate), capacity.Count(3600, "s"))
 		f := Finding{Severity: Change, HurtsAt: &at, Sums: []capacity.Sum{cap}, Source: "ages count from creation: indices that were made in one hour come due in one hour",
 			Says: fmt.Sprintf("policy %s, %s: %d indices (%s shards, %s) come due in one hour; counted from the end of their slots it would be %d an hour",
 				b.policy, b.step, b.indices, capacity.Grouped(float64(b.shards)), capacity.Size(b.bytes), most),
 			Fix: "give these indices the start of their slot to count from (index.lifecycle.origination_date of ILM), or create indices hour by hour; another unit for the same age (360h, 15d) spreads nothing"}
-		if float64(b.bytes) > cap.Out.Value {
+		if rate > 0 && float64(b.bytes) > cap.Out.Value {
 			f.Severity = Hurts
-			f.Says += ", more than recoveries at 40 MB/s move in that hour"
+			f.Says += fmt.Sprintf(", more than recoveries at %s a second move in that hour", capacity.Size(rate))
 		}
 		found = append(found, f)
 	}
@@ -135,7 +133,7 @@ func (p *patient) stuckPolicies() []Finding {
 	}
 	var found []Finding
 	for r, names := range by {
-		says := fmt.Sprintf("%d indices stand still in %s of policy %s (%s): %s", len(names), r.action, r.policy, r.kind, r.why)
+		says := fmt.Sprintf("%s still in %s of policy %s (%s): %s", many(len(names), "index stands", "indices stand"), r.action, r.policy, r.kind, r.why)
 		fix := "mend the reason, then let the step be tried again"
 		if r.action == "shrink" {
 			fix = "a shrink gathers one copy of every shard on one node, where replicas cannot follow: look at free disk, the replica count and the filters of the index, then try again"
@@ -160,42 +158,8 @@ func (p *patient) lostPolicies() []Finding {
 	}
 	var found []Finding
 	for _, k := range keys(lost) {
-		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%d indices name the policy %s (%s), which does not exist: they are never moved or deleted", len(lost[k]), k[1], k[0]),
+		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%s the policy %s (%s), which does not exist: they are never moved or deleted", many(len(lost[k]), "index names", "indices name"), k[1], k[0]),
 			Fix: "create the policy, or name another"}.about(sortedNames(lost[k])))
-	}
-	return found
-}
-
-// staleSnapshot is how old the newest good snapshot may be.
-const staleSnapshot = 48 * time.Hour
-
-func (p *patient) snapshots() []Finding {
-	if len(p.c.Repositories) == 0 {
-		return []Finding{{Severity: Change, Says: "there is no repository, so no snapshot: what is lost or deleted by mistake is gone", Fix: "register a repository and take snapshots"}}
-	}
-	var newest int64
-	var bad []string
-	for _, s := range p.c.Snapshots {
-		if s.State == "SUCCESS" {
-			newest = max(newest, s.EndedMillis)
-		}
-	}
-	for _, s := range p.c.Snapshots {
-		if (s.State == "PARTIAL" || s.State == "FAILED") && s.EndedMillis >= newest {
-			bad = append(bad, fmt.Sprintf("%s/%s (%s, %d of %d shards failed)", s.Repository, s.Name, s.State, s.ShardsFailed, s.ShardsTotal))
-		}
-	}
-	var found []Finding
-	if len(bad) > 0 {
-		found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%d snapshots since the last good one are not whole: PARTIAL is a failure, whatever a policy makes of it", len(bad)),
-			Fix: "find out why, and take them again before anything is deleted or loses a replica"}.about(sortedNames(bad)))
-	}
-	if age := p.now.Sub(time.UnixMilli(newest)); newest == 0 || age > staleSnapshot {
-		says := "no successful snapshot was seen"
-		if newest > 0 {
-			says = fmt.Sprintf("the newest successful snapshot is %.0f days old", age.Hours()/24)
-		}
-		found = append(found, Finding{Severity: Change, Says: says, Fix: "take one, and let a schedule take the next"})
 	}
 	return found
 }

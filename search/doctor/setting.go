@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/slipway-dev/slipway/search/capacity"
@@ -58,7 +57,7 @@ func (p *patient) recoveries() []Finding {
 	var found []Finding
 	for _, key := range []string{concurrentRecoveries, allocation + "node_concurrent_incoming_recoveries", allocation + "node_concurrent_outgoing_recoveries"} {
 		n, from, ok := p.setting(key)
-		if !ok || n <= mostRecoveries {
+		if !ok || n <= mostRecoveries || key != concurrentRecoveries && from == state.FromDefaults { // their defaults are the first one's value
 			continue
 		}
 		f := Finding{Severity: Change, Fix: "take it away, or set it to 2 to 4 (8 at most) for as long as it is needed", Requests: p.unset(key),
@@ -166,11 +165,11 @@ func (p *patient) excluded() []Finding {
 			}
 		}
 		if len(gone) > 0 {
-			found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%s names %d that no data node is: the next node of such a name or address gets no shards", key, len(gone)),
+			found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%s names what no data node is: the next node of such a name or address gets no shards", key),
 				Fix: "take them away", Requests: p.without(key, gone)}.about(gone))
 		}
 		if len(empty) > 0 {
-			found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%s names %d nodes that hold no shards any more: they are paid for and stand idle", key, len(empty)),
+			found = append(found, Finding{Severity: Change, Says: fmt.Sprintf("%s names %s no shards any more: paid for and idle", key, many(len(empty), "node that holds", "nodes that hold")),
 				Fix: "remove these nodes, then the setting"}.about(empty))
 		}
 	}
@@ -231,9 +230,17 @@ func (p *patient) watermarks() []Finding {
 	if value, from := p.c.Settings.Get(key); value == "false" {
 		return []Finding{{Severity: Hurts, Says: fmt.Sprintf("%s = false (%s): nothing keeps a disk from filling up, and a node with a full disk fails", key, from), Fix: "take it away", Requests: p.unset(key)}}
 	}
-	if flood := p.watermark("flood_stage", 0.95, p.smallestDisk()); flood > 0.98 {
-		key = allocation + "disk.watermark.flood_stage"
-		return []Finding{{Severity: Change, Says: fmt.Sprintf("the flood stage is %.1f %% of the smallest disk: a merge needs more than what is left", flood*100), Fix: "set it lower", Requests: p.unset(key)}}
+	key = allocation + "disk.watermark.flood_stage"
+	value, from := p.c.Settings.Get(key)
+	disk := p.smallestDisk()
+	if flood := p.watermark("flood_stage", 0.95, disk); flood > 0.98 {
+		f := Finding{Severity: Change, Says: fmt.Sprintf("%s = %s (%s): %s of the smallest disk (%s) are left when writing stops; a merge may need more", key, value, from, capacity.Size(int64((1-flood)*float64(disk))), capacity.Size(disk)),
+			Fix: "set the three watermarks higher; percentages follow the size of the disk", Requests: p.unset(key)}
+		if len(f.Requests) == 0 { // it stands in the nodes' own files
+			prefix := allocation + "disk.watermark."
+			f.Requests = []Request{settingsRequest("persistent", map[string]string{prefix + "low": "85%", prefix + "high": "90%", prefix + "flood_stage": "95%"})}
+		}
+		return []Finding{f}
 	}
 	return nil
 }
@@ -264,8 +271,13 @@ func (p *patient) transient() []Finding {
 		return nil
 	}
 	keys := slices.Sorted(maps.Keys(p.c.Settings.Transient))
-	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("%s settings are transient: a full restart forgets them, and until then they win over persistent ones", strconv.Itoa(len(keys))),
-		Fix: "set what is meant as persistent, and take the rest away"}.about(keys)}
+	drop := map[string]*string{}
+	for _, key := range keys {
+		drop[key] = nil
+	}
+	return []Finding{Finding{Severity: Change, Says: many(len(keys), "setting is", "settings are") + " transient: a full restart forgets them, and until then they win over persistent ones",
+		Fix:      "this keeps them all as persistent ones; leave out of the first part what an emergency left",
+		Requests: []Request{{Method: "PUT", Path: "/_cluster/settings", Body: jsonText(map[string]any{"persistent": p.c.Settings.Transient, "transient": drop})}}}.about(keys)}
 }
 
 func (p *patient) loggers() []Finding {
@@ -281,5 +293,5 @@ func (p *patient) loggers() []Finding {
 	if loud = slices.Compact(loud); len(loud) == 0 {
 		return nil
 	}
-	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("%d loggers are on debug or trace: their logs fill disks", len(loud)), Fix: "take them away", Requests: p.unset(loud...)}.about(loud)}
+	return []Finding{Finding{Severity: Change, Says: fmt.Sprintf("%s on debug or trace: their logs fill disks", many(len(loud), "logger is", "loggers are")), Fix: "take them away", Requests: p.unset(loud...)}.about(loud)}
 }

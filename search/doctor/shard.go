@@ -180,26 +180,53 @@ func (p *patient) keepDays(s *series) float64 {
 
 func (p *patient) shardForecast() []Finding {
 	f := p.forecast()
+	fix := p.remedies()
 	var found []Finding
 	for _, b := range p.bounds() {
 		left := (b.shards - float64(p.shards)) / f.perDay
 		switch {
 		case b.shards <= 0 || float64(p.shards) > b.shards:
 			found = append(found, Finding{Severity: pastBound(b), Says: fmt.Sprintf("%s shards are past %s (%s)", capacity.Grouped(float64(p.shards)), b.name, capacity.Grouped(b.shards)),
-				Sums: []capacity.Sum{b.sum}, Source: b.source, Fix: shardRemedies})
+				Sums: []capacity.Sum{b.sum}, Source: b.source, Fix: fix})
 		case f.perDay > 0 && left < math.Min(f.days, year):
 			at := p.now.Add(time.Duration(left * float64(day))).UTC()
 			in := []capacity.Number{{Value: b.shards}, capacity.Count(p.shards, "shards"), {Name: "shards a day", Value: math.Round(f.perDay)}}
 			out := capacity.Number{Name: "days", Value: math.Floor(left)}
 			days := capacity.Sum{In: in, Out: out, Text: fmt.Sprintf("(%s - %s) / %s = %s", in[0], in[1], in[2], out)}
-			found = append(found, Finding{Severity: severityIn(left), HurtsAt: &at, Sums: append([]capacity.Sum{b.sum, days}, f.sums[:min(len(f.sums), 3)]...), Source: b.source, Fix: shardRemedies,
+			found = append(found, Finding{Severity: severityIn(left), HurtsAt: &at, Sums: append([]capacity.Sum{b.sum, days}, f.sums[:min(len(f.sums), 3)]...), Source: b.source, Fix: fix,
 				Says: fmt.Sprintf("%s shards grow by %s a day and pass %s (%s)", capacity.Grouped(float64(p.shards)), capacity.Grouped(math.Round(f.perDay)), b.name, capacity.Grouped(b.shards))})
 		}
 	}
 	return found
 }
 
-const shardRemedies = "in this order: drop replicas of what a proved snapshot holds, shrink what is no longer written, use longer slots, mount from a snapshot, delete"
+// goodShardBytes is the size that a shard should be shrunk to: the least of 30 to 50 GB in write-ups of petabyte log clusters.
+const goodShardBytes = 30e9
+
+// remedies are the ways to fewer shards in the order in which they should be gone, each with how many it frees: of slots that are over.
+func (p *patient) remedies() string {
+	kept, _ := p.kept()
+	var replicas, shrunk, merged int
+	for _, s := range p.series {
+		for i, m := range s.past {
+			if m.Closed || m.Mounted != "" {
+				continue
+			}
+			if kept[m.Name] {
+				replicas += m.Primaries * m.Replicas
+			}
+			if want := max(1, int(math.Ceil(float64(m.PrimaryBytes)/goodShardBytes))); m.PrimaryBytes >= 0 && want < m.Primaries {
+				shrunk += (m.Primaries - want) * (1 + m.Replicas)
+			}
+			if i%2 == 1 { // of two slots one is left
+				merged += m.Shards()
+			}
+		}
+	}
+	frees := func(n int) string { return " (frees " + capacity.Grouped(float64(n)) + ")" }
+	return "in this order: drop replicas of what a proved snapshot holds" + frees(replicas) + ", shrink slots that are over to shards of 30 GB" + frees(shrunk) +
+		", use slots of twice the length from now on (would have saved " + capacity.Grouped(float64(merged)) + "), mount from a snapshot, delete"
+}
 
 func pastBound(b bound) Severity {
 	if b.hard {
