@@ -47,8 +47,11 @@ func TestSearchDoctor(t *testing.T) {
 		c.Indices[5].Filters = map[string]string{"require._name": "gone\x1b'; reboot"}
 	}
 	transcript{golden: "search_doctor", files: map[string]string{
-		"web.json": searchState(t, nil), "hostile.json": searchState(t, hostile), "answer.json": `{"cluster_name":"web-logs"}`,
+		"web.json": searchState(t, nil), "hostile.json": searchState(t, hostile),
 		"well.json": searchState(t, func(c *state.Cluster) { c.Settings.Persistent = nil }),
+		"seen.json": searchState(t, func(c *state.Cluster) {
+			c.Settings.Persistent, c.Snapshots = nil, []state.Snapshot{{Repository: "cos", Name: "daily", State: "SUCCESS", EndedMillis: c.TakenAt.UnixMilli()}}
+		}),
 	}, steps: []step{
 		{name: "tells what will break and what mends it", line: "search doctor --from web.json"},
 		{name: "takes what people know", line: "search doctor --from web.json --keep 90 --planned 40GB --docs-per-node 1000 --all"},
@@ -57,9 +60,8 @@ func TestSearchDoctor(t *testing.T) {
 		{name: "quotes what a cluster calls its indices", line: "search doctor --from hostile.json --keep 40 --fail-on never"},
 		{name: "refuses a zone with daylight saving", line: "search doctor --from web.json --time-zone Europe/Berlin"},
 		{name: "refuses days that cannot be", line: "search doctor --from web.json --keep=-1"},
-		{name: "refuses a file that is none of its own", line: "search doctor --from answer.json"},
-		{name: "names a file that is not there", line: "search doctor --from nowhere.json"},
-		{name: "asks for the file", line: "search doctor"},
+		{name: "prints for machines that want no JSON", line: "search doctor --from well.json --keep 40 -o yaml --fail-on never"},
+		{name: "fails a cron job for what it could not see", line: "search doctor --from seen.json --keep 40 --fail-on unknown"},
 	}}.test(t)
 }
 
@@ -74,7 +76,7 @@ func TestSearchDoctorForMachines(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
-	if code != ExitFailed || r.Count(doctor.Hurts) == 0 || r.Findings[0].Severity != doctor.Hurts || r.Counts["Unknown"] != 1 {
+	if code != exitFound || r.Count(doctor.Hurts) == 0 || r.Findings[0].Severity != doctor.Hurts || r.Counts["Unknown"] != 1 {
 		t.Errorf("code %d, %s: %+v", code, errs, r.Counts)
 	}
 }

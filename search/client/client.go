@@ -98,6 +98,9 @@ func New(o Options) (*Client, error) {
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// Endpoint is the address that answered last; before the first call, the one that is asked first.
+func (c *Client) Endpoint() string { return c.endpoints[c.endpoint()].String() }
+
 // Load tells what the cluster was asked for up to now.
 func (c *Client) Load() Load {
 	c.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/slipway-dev/slipway/search/slot"
 	"github.com/slipway-dev/slipway/search/state"
 )
 
@@ -48,10 +49,19 @@ func checks() []check {
 	return all
 }
 
-// Examine judges a state. Times are counted from when the state was taken.
-func Examine(c *state.Cluster, o Options) (*Report, error) {
+// Check says what in the options cannot be, for names of about some time: whether a zone has a steady clock depends on it.
+func (o Options) Check(near time.Time) error {
 	if o.KeepDays < 0 || o.PlannedBytesPerDay < 0 || o.DocsPerSecondPerNode < 0 || math.IsNaN(o.DocsPerSecondPerNode) || math.IsInf(o.DocsPerSecondPerNode, 0) {
-		return nil, fmt.Errorf("days to keep %d, planned bytes %d and docs/s per node %v must not be negative", o.KeepDays, o.PlannedBytesPerDay, o.DocsPerSecondPerNode)
+		return fmt.Errorf("days to keep %d, planned bytes %d and docs/s per node %v must not be negative", o.KeepDays, o.PlannedBytesPerDay, o.DocsPerSecondPerNode)
+	}
+	_, err := slot.Find(nil, o.TimeZone, near)
+	return err
+}
+
+// Examine judges a state. Times are counted from when the state was taken. Its errors are those of the options.
+func Examine(c *state.Cluster, o Options) (*Report, error) {
+	if err := o.Check(c.TakenAt); err != nil {
+		return nil, err
 	}
 	p, err := newPatient(c, o)
 	if err != nil {
@@ -74,7 +84,7 @@ func Examine(c *state.Cluster, o Options) (*Report, error) {
 func (k check) run(p *patient) []Finding {
 	for _, part := range k.needs {
 		if why, unseen := p.c.WhyUnseen(part); unseen {
-			return []Finding{{Rule: k.name, Severity: Unknown, Says: fmt.Sprintf("not judged, %s could not be seen: %s", part, why)}}
+			return []Finding{{Rule: k.name, Severity: Unknown, Says: fmt.Sprintf("%s could not be seen: %s", part, why)}}
 		}
 	}
 	found := k.judge(p)

@@ -10,9 +10,19 @@ import (
 	"github.com/slipway-dev/slipway/search/capacity"
 )
 
+// PrintOptions say what is printed, and how requests are to be typed.
+type PrintOptions struct {
+	// All lists what is fine too.
+	All bool
+	// URL is the address in front of the paths of requests; empty leaves it to the variable $URL.
+	URL string
+	// Curl are words behind curl, as -u and a user.
+	Curl []string
+}
+
 // Print writes a report for people: the worst first, each with its arithmetic and with the requests that mend it as they can be typed. What is fine
-// is counted, and listed where all is true. Names of the cluster come out as one line that a terminal shows and does not obey.
-func Print(out io.Writer, r *Report, all bool) error {
+// is counted, and listed where all is asked for. Names of the cluster come out as one line that a terminal shows and does not obey.
+func Print(out io.Writer, r *Report, o PrintOptions) error {
 	fmt.Fprintf(out, "%s  %s %s, %d nodes, %s shards, %s   %d will hurt, %d should change, %d not seen, %d checked and fine\n", oneLine(r.Cluster), r.Product, oneLine(r.Version),
 		r.Nodes, capacity.Grouped(float64(r.Shards)), oneLine(r.Health), r.Count(Hurts), r.Count(Change), r.Count(Unknown), r.Count(Fine))
 	for i, s := range r.Series {
@@ -24,8 +34,17 @@ func Print(out io.Writer, r *Report, all bool) error {
 			capacity.Size(s.PrimaryBytesPerDay), capacity.Grouped(s.DocsPerSecond))
 	}
 	for _, f := range r.Findings {
-		if f.Severity != Fine || all {
-			printFinding(out, f, r.TakenAt)
+		if f.Severity == Hurts || f.Severity == Change {
+			o.finding(out, f, r.TakenAt)
+		}
+	}
+	printUnknown(out, r.Findings)
+	if o.All {
+		fmt.Fprintln(out)
+	}
+	for _, f := range r.Findings {
+		if f.Severity == Fine && o.All {
+			fmt.Fprintf(out, "✓ %s (%s)\n", f.Says, f.Rule)
 		}
 	}
 	_, err := fmt.Fprintf(out, "\nSeen %s. Nothing was changed.\n", r.TakenAt.Format("2006-01-02 15:04 MST"))
@@ -35,12 +54,8 @@ func Print(out io.Writer, r *Report, all bool) error {
 // maxSeries is how many series are listed.
 const maxSeries = 5
 
-func printFinding(out io.Writer, f Finding, now time.Time) {
-	sign := map[Severity]string{Hurts: "✗", Change: "!", Unknown: "?", Fine: "✓"}[f.Severity]
-	if f.Severity == Fine {
-		fmt.Fprintf(out, "%s %s (%s)\n", sign, f.Says, f.Rule)
-		return
-	}
+func (o PrintOptions) finding(out io.Writer, f Finding, now time.Time) {
+	sign := map[Severity]string{Hurts: "✗", Change: "!"}[f.Severity]
 	fmt.Fprintf(out, "\n%s %s%s\n    rule: %s", sign, hurtsOn(f.HurtsAt, now), oneLine(f.Says), f.Rule)
 	if f.Source != "" {
 		fmt.Fprintf(out, " (%s)", oneLine(f.Source))
@@ -60,7 +75,25 @@ func printFinding(out io.Writer, f Finding, now time.Time) {
 		fmt.Fprintf(out, "    fix: %s\n", oneLine(f.Fix))
 	}
 	for _, q := range f.Requests {
-		fmt.Fprintf(out, "      %s\n", curl(q))
+		fmt.Fprintf(out, "      %s\n", o.curl(q))
+	}
+}
+
+// printUnknown tells each thing that could not be seen once, with all rules that need it.
+func printUnknown(out io.Writer, findings []Finding) {
+	var order []string
+	rules := map[string][]string{}
+	for _, f := range findings {
+		if f.Severity != Unknown {
+			continue
+		}
+		if rules[f.Says] == nil {
+			order = append(order, f.Says)
+		}
+		rules[f.Says] = append(rules[f.Says], f.Rule)
+	}
+	for _, says := range order {
+		fmt.Fprintf(out, "\n? %s\n    not judged: %s\n", oneLine(says), strings.Join(rules[says], ", "))
 	}
 }
 
@@ -76,12 +109,29 @@ func hurtsOn(at *time.Time, now time.Time) string {
 }
 
 // curl is a request as it can be typed. Names of a cluster are quoted: a shell would run what some of them say.
-func curl(q Request) string {
-	line := fmt.Sprintf(`curl -X %s "$URL"%s`, q.Method, shellQuoted(q.Path))
+func (o PrintOptions) curl(q Request) string {
+	line := "curl"
+	for _, word := range o.Curl {
+		line += " " + quotedWhereNeeded(word)
+	}
+	line += " -X " + q.Method
+	if o.URL == "" {
+		line += ` "$URL"` + shellQuoted(q.Path)
+	} else {
+		line += " " + shellQuoted(strings.TrimRight(o.URL, "/")+q.Path)
+	}
 	if q.Body != "" {
 		line += " -H 'Content-Type: application/json' -d " + shellQuoted(q.Body)
 	}
 	return line
+}
+
+// quotedWhereNeeded leaves plain words as people type them.
+func quotedWhereNeeded(text string) string {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./@") == "" {
+		return text
+	}
+	return shellQuoted(text)
 }
 
 func shellQuoted(text string) string {

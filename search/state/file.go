@@ -21,14 +21,13 @@ func Write(w io.Writer, c *Cluster) error {
 	if err != nil {
 		return fmt.Errorf("writing the state of %s: %w", c.Name, err)
 	}
-	// The two long lists come first, the rest behind them: the object stays one, and no buffer holds it whole.
-	fmt.Fprint(out, `{"indices":[`)
+	// The schema comes first, so that another program learns it before it meets what it does not know; the two long lists come behind, and no
+	// buffer holds them whole.
+	fmt.Fprintf(out, "{\"cluster\":%s,\n\"indices\":[", data)
 	err = writeLines(out, c.Indices)
 	fmt.Fprint(out, "],\n\"shards\":[")
 	err = errors.Join(err, writeLines(out, c.Shards))
-	fmt.Fprint(out, "],\n\"cluster\":")
-	fmt.Fprintf(out, "%s", data)
-	fmt.Fprint(out, "}\n")
+	fmt.Fprint(out, "]}\n")
 	if err = errors.Join(err, out.Flush()); err != nil {
 		return fmt.Errorf("writing the state of %s: %w", c.Name, err)
 	}
@@ -57,7 +56,13 @@ func Read(r io.Reader) (*Cluster, error) {
 	if limited.N == 0 {
 		return nil, fmt.Errorf("reading a recorded state: it is larger than %d MiB", MaxFileBytes>>20)
 	}
-	if err != nil {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("reading a recorded state: it ends too early, was it copied whole? (%w)", err)
+	case errors.As(err, &syntax):
+		return nil, fmt.Errorf("reading a recorded state: %w: is this a state that slipway recorded?", err)
+	case err != nil:
 		return nil, fmt.Errorf("reading a recorded state: %w", err)
 	}
 	if err := c.Check(); err != nil {
@@ -85,8 +90,7 @@ func decode(dec *json.Decoder) (*Cluster, error) {
 		case "shards":
 			shards, err = readList[ShardGroup](dec)
 		case "cluster":
-			c = &Cluster{}
-			err = dec.Decode(c)
+			c, err = readHead(dec)
 		default:
 			err = fmt.Errorf("%q is none of indices, shards, cluster: is this a state that slipway recorded?", key)
 		}
@@ -102,6 +106,35 @@ func decode(dec *json.Decoder) (*Cluster, error) {
 	}
 	c.Indices, c.Shards = indices, shards
 	return c, nil
+}
+
+// readHead reads all but the long lists. What another program wrote may have another form: its schema is looked at first.
+func readHead(dec *json.Decoder) (*Cluster, error) {
+	var data json.RawMessage
+	if err := dec.Decode(&data); err != nil {
+		return nil, err
+	}
+	var head struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, err
+	}
+	if err := checkSchema(head.Schema); err != nil {
+		return nil, err
+	}
+	c := &Cluster{}
+	return c, json.Unmarshal(data, c)
+}
+
+func checkSchema(schema int) error {
+	switch {
+	case schema > Schema:
+		return fmt.Errorf("it has schema %d, this program reads %d: a newer slipway recorded it, judge it with that one", schema, Schema)
+	case schema < Schema:
+		return fmt.Errorf("it has schema %d, this program reads %d: record it again with this program", schema, Schema)
+	}
+	return nil
 }
 
 func expect(dec *json.Decoder, want json.Delim) error {
@@ -138,8 +171,8 @@ const (
 
 // Check says what in a state cannot be.
 func (c *Cluster) Check() error {
-	if c.Schema != Schema {
-		return fmt.Errorf("it has schema %d, this program reads %d: record it again with this program", c.Schema, Schema)
+	if err := checkSchema(c.Schema); err != nil {
+		return err
 	}
 	if c.TakenAt.IsZero() {
 		return errors.New("it does not say when it was taken (takenAt)")
