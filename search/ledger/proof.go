@@ -23,6 +23,8 @@ type Proof struct {
 	Bytes int64 `json:"bytes,omitempty"`
 	// MaxSeqNos are the highest sequence numbers of the shards in their order; none on servers that do not tell them.
 	MaxSeqNos []int64 `json:"maxSeqNos,omitempty"`
+	// Checksum is of sampled documents of the index itself, read under its write block; a copy that comes back is held against it.
+	Checksum string `json:"checksum,omitempty"`
 	// ReadBack is what was restored or mounted and compared; none where the policy asked for none.
 	ReadBack *ReadBack `json:"readBack,omitempty"`
 	TakenAt  time.Time `json:"takenAt"`
