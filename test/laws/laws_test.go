@@ -71,6 +71,7 @@ var rooms = map[string][]string{
 	"search/doctor":       {"search/capacity", "search/slot", "search/state"},
 	"search/ledger":       {},
 	"search/slot":         {},
+	"search/snapshot":     {"search/client", "search/ledger", "search/state", "durable"},
 	"search/state":        {},
 	"plane":               {"bundle", "certs", "charts", "durable"},
 	"test":                {"api", "ansible", "bundle", "certs", "charts", "cli", "executor", "fleet", "image", "kube", "lab", "migration", "plane", "search", "ssh", "durable"},
