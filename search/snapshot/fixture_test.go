@@ -30,7 +30,7 @@ type fake struct {
 	cut       bool     // the repository
 	corrupt   string   // an index whose files in the repository are damaged
 	bent      string   // an index whose restored documents are others
-	short     string // an index of which the repository says that a shard is not done
+	short     string   // an index of which the repository says that a shard is not done
 	requests  []string // that changed something
 }
 
@@ -310,6 +310,20 @@ func (f *fake) restore(s *fakeSnapshot, body map[string]any) reply {
 	return reply{200, map[string]any{"accepted": true}}
 }
 
+// clone is the same world apart.
+func (f *fake) clone() *fake {
+	g := newFake(f.product, f.version)
+	g.made = f.made
+	for name, x := range f.indices {
+		g.indices[name] = x.copy()
+	}
+	for name, s := range f.snapshots {
+		y := *s
+		g.snapshots[name] = &y
+	}
+	return g
+}
+
 // serve gives a session with the fake.
 func (f *fake) serve(t *testing.T) *client.Session {
 	t.Helper()
@@ -327,14 +341,25 @@ func (f *fake) serve(t *testing.T) *client.Session {
 	return s
 }
 
-func openLedger(t *testing.T, dir string) *FileLedger {
-	t.Helper()
-	l, err := OpenLedger(dir, "test")
-	if err != nil {
-		t.Fatal(err)
+// memory is a ledger that costs no disk; what is put is encoded and checked as in a file.
+type memory map[string][]byte
+
+func (m memory) Get(index string) (*ledger.Entry, error) {
+	if m[index] == nil {
+		return nil, nil
 	}
-	t.Cleanup(func() { _ = l.Close() }) // a test may have closed it
-	return l
+	return ledger.Decode(m[index])
+}
+
+func (m memory) Put(entries ...*ledger.Entry) error {
+	for _, e := range entries {
+		data, err := ledger.Encode(e)
+		if err != nil {
+			return err
+		}
+		m[e.Index] = data
+	}
+	return nil
 }
 
 func options(s Cluster, l Ledger, dir string, indices ...string) Options {

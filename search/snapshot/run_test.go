@@ -12,7 +12,7 @@ import (
 )
 
 // checkDone holds the end of every run that went well: proofs, no replicas, nothing of ours left beside one snapshot a group.
-func checkDone(t *testing.T, f *fake, l *FileLedger, indices ...string) {
+func checkDone(t *testing.T, f *fake, l Ledger, indices ...string) {
 	t.Helper()
 	read := 0
 	for _, name := range indices {
@@ -50,7 +50,7 @@ func TestRunGoesOnWhereItWasKilled(t *testing.T) {
 			for n := 1; ; n++ {
 				f := newFake("elasticsearch", "6.8.23", "a", "b")
 				f.ends = []string{"PARTIAL"}
-				l := openLedger(t, t.TempDir())
+				l := memory{}
 				m := &mortal{Cluster: f.serve(t), Ledger: l, t: t, left: n, after: after}
 				o := options(m, m, t.TempDir(), "a", "b")
 				dead, err := killed(func() error { return Run(t.Context(), o) })
@@ -93,7 +93,7 @@ func TestRunStops(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake("opensearch", "2.19.0", "a", "b")
-			l := openLedger(t, t.TempDir())
+			l := memory{}
 			o := options(f.serve(t), l, t.TempDir(), "a", "b")
 			if c.before != nil {
 				c.before(f, &o)
@@ -138,7 +138,7 @@ func at(step Step, change func(f *fake)) func(*fake, *Decision) {
 
 func TestRunNeverTakesAForeignSnapshotForItsOwn(t *testing.T) {
 	f := newFake("elasticsearch", "6.8.23", "a")
-	l := openLedger(t, t.TempDir())
+	l := memory{}
 	o := options(f.serve(t), l, t.TempDir(), "a")
 	j := Journal{Indices: []Before{{Name: "a", UUID: f.indices["a"].uuid}}, Attempt: 1}
 	foreign := f.indices["a"].copy()
@@ -156,7 +156,7 @@ func TestRunNeverTakesAForeignSnapshotForItsOwn(t *testing.T) {
 func TestRunWaits(t *testing.T) {
 	t.Run("until nothing writes any more", func(t *testing.T) {
 		f := newFake("opensearch", "2.19.0", "a")
-		o := options(f.serve(t), openLedger(t, t.TempDir()), t.TempDir(), "a")
+		o := options(f.serve(t), memory{}, t.TempDir(), "a")
 		o.Quiet = 50 * time.Millisecond
 		began := time.Now()
 		writes := 5
@@ -175,7 +175,7 @@ func TestRunWaits(t *testing.T) {
 	t.Run("for the snapshot of another where the server takes one at a time", func(t *testing.T) {
 		f := newFake("elasticsearch", "6.8.23", "a")
 		f.snapshots["other"] = &fakeSnapshot{name: "other", state: "IN_PROGRESS", end: "SUCCESS", looks: 4}
-		o := options(f.serve(t), openLedger(t, t.TempDir()), t.TempDir(), "a")
+		o := options(f.serve(t), memory{}, t.TempDir(), "a")
 		var waited bool
 		o.Tell = func(d *Decision) { waited = waited || strings.Contains(d.Says, "is written by other") }
 		if err := Run(t.Context(), o); err != nil || !waited {
@@ -186,7 +186,7 @@ func TestRunWaits(t *testing.T) {
 
 func TestPlanTellsWhatRunSends(t *testing.T) {
 	f := newFake("elasticsearch", "6.8.23", "a", "b")
-	l := openLedger(t, t.TempDir())
+	l := memory{}
 	o := options(f.serve(t), l, t.TempDir(), "a", "b")
 	all, err := Plan(t.Context(), o)
 	if err != nil || len(f.requests) > 0 {
@@ -208,7 +208,7 @@ func TestPlanTellsWhatRunSends(t *testing.T) {
 
 func TestRunBeginsAnewWhenItsProofIsVoid(t *testing.T) {
 	f := newFake("opensearch", "2.19.0", "a")
-	l := openLedger(t, t.TempDir())
+	l := memory{}
 	o := options(f.serve(t), l, t.TempDir(), "a")
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,10 @@ func start(t *testing.T, product search.Product, version string, repository sear
 	if r.session, err = r.client.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.ledger = openLedger(t, t.TempDir())
+	if r.ledger, err = OpenLedger(t.TempDir(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.ledger.Close() }) // nothing is written behind Put
 	for i := range 6 {
 		r.names = append(r.names, fmt.Sprintf("logs-2026.11.22.%02d", i))
 	}
@@ -292,27 +295,32 @@ func proofOfLife(t *testing.T, product search.Product, version string, repositor
 	r.corrupted()
 }
 
-// refusesRed: an index without all of its primaries is snapshotted PARTIAL at best, and never begun.
+// refusesRed: an index without all of its primaries gives a PARTIAL snapshot, which is no proof, and none is begun of it.
 func (r *real) refusesRed() {
-	r.must("PUT", "/red-1", "wait_for_active_shards=0", map[string]any{"settings": map[string]any{"number_of_shards": 1, "number_of_replicas": 0, "index.routing.allocation.require.tier": "none"}})
+	r.must("PUT", "/red-1", "wait_for_active_shards=0", map[string]any{"settings": map[string]any{"number_of_shards": 2, "number_of_replicas": 0,
+		"index.routing.allocation.require.tier": "keep", "index.routing.allocation.total_shards_per_node": 1}})
+	r.wait("one of two shards is there", func() bool {
+		copies, err := r.session.Copies(r.t.Context(), []string{"red-1"})
+		return err == nil && copies["red-1"] != nil && copies["red-1"].Started == 1
+	})
 	o := r.options
 	o.Indices = []string{"red-1"}
 	var s *Stop
 	if err := Run(r.t.Context(), o); !errors.As(err, &s) || s.Rule != RuleRed {
 		r.t.Errorf("a red index: %v", err)
 	}
-	// A snapshot that somebody took with partial=true holds nothing of it, and is no proof.
-	r.must("PUT", "/_snapshot/"+search.RepositoryName+"/by-hand", "wait_for_completion=true", map[string]any{"indices": "red-1", "partial": true, "include_global_state": false})
-	got, err := r.session.Snapshot(r.t.Context(), search.RepositoryName, "by-hand")
-	if err != nil || got.State != client.SnapshotPartial && got.State != client.SnapshotFailed {
-		r.t.Fatalf("%+v, %v", got, err)
-	}
-	j := &Journal{Indices: []Before{{Name: "red-1", UUID: "u", Primaries: 1}}, Attempt: 1, Asked: true, Settled: true}
-	o.Attempts = 1
+	r.must("PUT", "/_snapshot/"+search.RepositoryName+"/by-hand", "", map[string]any{"indices": "red-1", "partial": true, "include_global_state": false})
+	var got *client.Snapshot
+	r.wait("a snapshot of half an index ends", func() bool {
+		var err error
+		got, err = r.session.Snapshot(r.t.Context(), search.RepositoryName, "by-hand")
+		return err == nil && got != nil && got.State != client.SnapshotRunning
+	})
 	d := &Decision{}
-	o.decideProof(d, &world{journal: j, snapshot: got})
-	if d.Stop == nil || d.Stop.Rule != RuleState {
-		r.t.Errorf("%+v", d)
+	o.Attempts = 1
+	o.decideProof(d, &world{journal: &Journal{Indices: []Before{{Name: "red-1", UUID: "u", Primaries: 2}}, Attempt: 1, Asked: true, Settled: true}, snapshot: got})
+	if got.State != client.SnapshotPartial || d.Stop == nil || d.Stop.Rule != RuleState {
+		r.t.Errorf("%+v: %+v", got, d)
 	}
 	r.must("DELETE", "/red-1", "", nil)
 }
