@@ -171,8 +171,8 @@ func (s *Session) DeleteSnapshot(repository, name string) Request {
 // the server's own takes hold of it; else it comes back under its own name with its aliases, with replicas copies.
 func (s *Session) Restore(repository, name, index, as string, replicas int) Request {
 	body := map[string]any{"indices": []string{index}, "include_global_state": false, "partial": false, "ignore_unavailable": false,
-		"include_aliases": as == "", "index_settings": map[string]any{"index.number_of_replicas": replicas}}
-	ignored := []string{"index.auto_expand_replicas", "index.routing.allocation.require._name"}
+		"include_aliases": as == "", "index_settings": map[string]any{"index.number_of_replicas": replicas, "index.auto_expand_replicas": "false"}}
+	ignored := []string{"index.routing.allocation.require._name"}
 	if as != "" {
 		body["rename_pattern"], body["rename_replacement"] = "^.+$", as
 		ignored = append(ignored, "index.lifecycle.name", "index.lifecycle.rollover_alias", "index.plugins.index_state_management.policy_id")
