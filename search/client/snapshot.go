@@ -188,6 +188,7 @@ type Lost struct {
 	Shard int
 	// Reason is as NEW_INDEX_RESTORED (being restored), ALLOCATION_FAILED (restoring went wrong), NODE_LEFT.
 	Reason string
+	// Detail is the whole chain of causes, the first cause last.
 	Detail string
 }
 
@@ -203,7 +204,7 @@ func (s *Session) LostPrimaries(ctx context.Context, index string) ([]Lost, erro
 		Detail string `json:"unassigned.details"`
 	}) {
 		if r.Kind == "p" && r.State == string(state.Unassigned) {
-			lost = append(lost, Lost{Shard: int(r.Shard.or(-1)), Reason: clip(r.Reason, 60), Detail: clip(r.Detail, 300)})
+			lost = append(lost, Lost{Shard: int(r.Shard.or(-1)), Reason: clip(r.Reason, 60), Detail: clip(r.Detail, 8000)})
 		}
 	}))
 	return lost, err

@@ -35,53 +35,56 @@ func (e *engine) ahead() []*Decision {
 
 // suppose makes of the world what it is behind a step.
 func (e *engine) suppose(w *world, d *Decision) {
-	j := w.journal
 	switch d.Step {
 	case StepBegin:
-		w.journal = &Journal{Repository: e.o.Repository, Attempt: 1}
-		if e.old != nil {
-			w.journal.Attempt = e.old.Attempt + 1
-		}
-		for _, name := range e.group {
-			x := w.copies[name]
-			w.journal.Indices = append(w.journal.Indices, Before{Name: name, UUID: x.UUID, Primaries: x.Primaries})
-		}
+		w.journal = e.newJournal(w)
 	case StepWait:
-		w.running = nil
-		if w.snapshot != nil && w.snapshot.State == client.SnapshotRunning {
-			e.supposeTaken(w)
-		}
-		for _, name := range e.group {
-			w.watched[name] = w.now.Add(-e.o.Quiet - time.Second)
-		}
+		e.supposeWaited(w)
 	case StepBlock:
-		for _, name := range e.group {
-			w.copies[name].Blocked = true
-		}
+		w.each(e.group, func(x *client.Copy) { x.Blocked = true })
 	case StepSettle:
-		j.Settled = true
-		for i := range j.Indices {
-			j.Indices[i].Docs, j.Indices[i].MaxSeqNos = w.copies[j.Indices[i].Name].Docs, w.copies[j.Indices[i].Name].MaxSeqNos
-		}
-	case StepTake:
-		if w.snapshot != nil {
-			w.snapshot, j.Attempt, j.Asked = nil, j.Attempt+1, false
+		w.journal.settled(w.copies)
+	case StepTake, StepDiscard:
+		if w.snapshot == nil {
+			e.supposeTaken(w)
 			return
 		}
-		e.supposeTaken(w)
-	case StepDiscard:
-		w.snapshot, j.Attempt, j.Asked = nil, j.Attempt+1, false
+		w.snapshot, w.journal.Attempt, w.journal.Asked = nil, w.journal.Attempt+1, false
 	case StepReadBack:
-		if j.ReadBacks == nil {
-			j.ReadBacks = map[string]*ledger.ReadBack{}
+		if w.journal.ReadBacks == nil {
+			w.journal.ReadBacks = map[string]*ledger.ReadBack{}
 		}
-		j.ReadBacks[d.Index] = &ledger.ReadBack{}
+		w.journal.ReadBacks[d.Index] = &ledger.ReadBack{}
 	case StepProve:
-		j.Proved = true
+		w.journal.Proved = true
 	case StepDrop:
-		for _, name := range e.group {
-			w.copies[name].Replicas = 0
-		}
+		w.each(e.group, func(x *client.Copy) { x.Replicas = 0 })
+	}
+}
+
+func (w *world) each(group []string, change func(*client.Copy)) {
+	for _, name := range group {
+		change(w.copies[name])
+	}
+}
+
+// settled takes over what the indices hold.
+func (j *Journal) settled(copies map[string]*client.Copy) {
+	j.Settled = true
+	for i := range j.Indices {
+		b := &j.Indices[i]
+		b.Docs, b.MaxSeqNos = copies[b.Name].Docs, copies[b.Name].MaxSeqNos
+	}
+}
+
+// supposeWaited lets what was waited for have happened.
+func (e *engine) supposeWaited(w *world) {
+	w.running = nil
+	if w.snapshot != nil && w.snapshot.State == client.SnapshotRunning {
+		e.supposeTaken(w)
+	}
+	for _, name := range e.group {
+		w.watched[name] = w.now.Add(-e.o.Quiet - time.Second)
 	}
 }
 

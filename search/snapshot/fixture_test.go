@@ -126,7 +126,7 @@ func (f *fake) cat(name string) reply {
 	for s := range x.shards {
 		row := map[string]any{"shard": fmt.Sprint(s), "prirep": "p", "state": "STARTED"}
 		if why, lost := x.lost[s]; lost {
-			row["state"], row["unassigned.reason"], row["unassigned.details"] = "UNASSIGNED", why, "CorruptIndexException: checksum failed"
+			row["state"], row["unassigned.reason"], row["unassigned.details"] = "UNASSIGNED", why, "failed shard on node [n]: failed recovery, failure RecoveryFailedException["+strings.Repeat("x", 400)+"]; nested: CorruptIndexException[checksum failed]"
 		}
 		rows = append(rows, row)
 	}

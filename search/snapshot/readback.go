@@ -28,13 +28,13 @@ type reader struct {
 // read gives what was compared. A *Stop says that the copy is not equal, or cannot be restored.
 func (r *reader) read(ctx context.Context) (*ledger.ReadBack, error) {
 	name := readBackName(r.o.Repository, r.snapshot, r.original.Name)
-	begun, last := 0, ""
-	patience := newPatience(r.o.Patience)
-	for started := -1; ; {
+	patience, started := newPatience(r.o.Patience), -1
+	for begun, last := 0, ""; ; {
 		x, failed, err := r.look(ctx, name)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
+		}
+		switch {
 		case x == nil && begun == tries:
 			return nil, stop(RuleReadBack, "%s of %s cannot be restored: %s", r.original.Name, r.snapshot, last)
 		case x == nil:
@@ -44,25 +44,27 @@ func (r *reader) read(ctx context.Context) (*ledger.ReadBack, error) {
 			last = failed
 			err = r.remove(ctx, name)
 		case x.Started == x.Primaries:
-			back, err := r.compare(ctx, x)
-			if err != nil && passes(err) {
-				return nil, err
-			}
-			return back, errors.Join(err, r.remove(ctx, name))
-		case patience.over():
-			return nil, stop(RuleReadBack, "%s of %s: %d of %d shards were restored, and nothing went on for %s; %s shows why",
-				r.original.Name, r.snapshot, x.Started, x.Primaries, r.o.Patience, "GET /_cluster/allocation/explain")
+			return r.compareAndRemove(ctx, x)
 		case x.Started > started:
 			started = x.Started
 			patience.renew()
+		case patience.over():
+			return nil, stop(RuleReadBack, "%s of %s: %d of %d shards were restored, and nothing went on for %s; GET /_cluster/allocation/explain shows why",
+				r.original.Name, r.snapshot, x.Started, x.Primaries, r.o.Patience)
 		}
-		if err != nil {
-			return nil, err
-		}
-		if err := pause(ctx, min(r.o.Every, time.Second)); err != nil {
+		if err = errors.Join(err, pause(ctx, min(r.o.Every, time.Second))); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// compareAndRemove leaves the copy where comparing may go through the next time.
+func (r *reader) compareAndRemove(ctx context.Context, x *client.Copy) (*ledger.ReadBack, error) {
+	back, err := r.compare(ctx, x)
+	if passes(err) {
+		return nil, err
+	}
+	return back, errors.Join(err, r.remove(ctx, x.Name))
 }
 
 // look gives the copy, nil for none, and why it failed.
@@ -86,10 +88,22 @@ func (r *reader) look(ctx context.Context, name string) (*client.Copy, string, e
 func failure(lost []client.Lost) string {
 	for _, l := range lost {
 		if l.Reason == allocationFailed {
-			return fmt.Sprintf("shard %d: %s", l.Shard, l.Detail)
+			return fmt.Sprintf("shard %d: %s", l.Shard, firstCause(l.Detail))
 		}
 	}
 	return ""
+}
+
+// firstCause is the end of a chain of causes: what stands before it says only where it was met.
+func firstCause(detail string) string {
+	const most = 400
+	if i := strings.LastIndex(detail, "nested: "); i >= 0 {
+		detail = detail[i+len("nested: "):]
+	}
+	if len(detail) > most {
+		detail = strings.ToValidUTF8(detail[:most], "") + "…"
+	}
+	return detail
 }
 
 // compare holds a restored copy against the original as it was under its write block.

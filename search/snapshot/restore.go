@@ -102,6 +102,7 @@ type restorer struct {
 	proof *ledger.Proof
 	x     *client.Copy
 	lost  []client.Lost
+	told  string
 }
 
 func newRestorer(o RestoreOptions, name string) (*restorer, error) {
@@ -129,41 +130,50 @@ func (r *restorer) save() error {
 }
 
 func (r *restorer) run(ctx context.Context) error {
-	patience, told, started := newPatience(r.o.Patience), "", -1
+	patience, started := newPatience(r.o.Patience), -1
 	for {
-		d, err := r.look(ctx)
-		if err == nil {
-			if text := string(d.Step) + d.Says; text != told {
-				told = text
-				r.o.Tell(d)
-			}
-			if d.Stop != nil {
-				return d.Stop
-			}
-			if d.Step == StepDone {
-				return r.done()
-			}
-			err = r.act(ctx, d)
-		}
-		if err != nil && !passes(err) || err != nil && patience.over() {
+		step, err := r.once(ctx)
+		switch {
+		case err != nil && !passes(err):
 			return err
-		}
-		if r.x != nil && r.x.Started != started {
-			started = r.x.Started
+		case err == nil && step == StepDone:
+			return r.done()
+		case r.goesOn(err, &started):
 			patience.renew()
+		case patience.over():
+			return errors.Join(stop(RuleRestored, "nothing went on for %s; GET /_cluster/allocation/explain shows why", r.o.Patience), err)
 		}
-		if err == nil && d.Step == StepWait && !r.state.Asked {
-			patience.renew() // it is a node that is waited for
-		}
-		if patience.over() {
-			return stop(RuleRestored, "nothing went on for %s; GET /_cluster/allocation/explain shows why", r.o.Patience)
-		}
-		if err != nil || d.Step == StepWait {
+		if err != nil || step == StepWait {
 			if err := pause(ctx, r.o.Every); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// goesOn says that shards came, or that it is a node that is waited for.
+func (r *restorer) goesOn(err error, started *int) bool {
+	if r.x != nil && r.x.Started != *started {
+		*started = r.x.Started
+		return true
+	}
+	return err == nil && !r.state.Asked
+}
+
+// once looks, decides and does one step.
+func (r *restorer) once(ctx context.Context) (Step, error) {
+	d, err := r.look(ctx)
+	if err != nil {
+		return "", err
+	}
+	if text := string(d.Step) + d.Says; text != r.told {
+		r.told = text
+		r.o.Tell(d)
+	}
+	if d.Stop != nil {
+		return "", d.Stop
+	}
+	return d.Step, r.act(ctx, d)
 }
 
 // done forgets what was asked for, so that an index of the same name that somebody makes later is never taken for ours.
@@ -258,27 +268,11 @@ func (r *restorer) decideLost(d *Decision, now time.Time) {
 }
 
 func (r *restorer) act(ctx context.Context, d *Decision) error {
-	switch d.Step {
-	case StepWait:
-		if r.state.RedSince.IsZero() && r.x != nil && r.x.UUID == r.proof.IndexUUID && len(r.lost) > 0 {
-			r.state.RedSince = time.Now().UTC()
-			return r.save()
-		}
-		return nil
-	case StepDelete:
-		if r.x.UUID != r.proof.IndexUUID { // ours, half restored
-			r.state.Failed++
-			if err := r.save(); err != nil {
-				return err
-			}
-		}
-	case StepRestore:
-		r.state.Asked = true
-		if err := r.save(); err != nil {
-			return err
-		}
-	case StepCompare:
+	if d.Step == StepCompare {
 		return r.compare(ctx)
+	}
+	if err := r.note(d); err != nil {
+		return err
 	}
 	for _, q := range d.Requests {
 		if err := r.o.Cluster.Send(ctx, q); err != nil && !client.IsAbsent(err) {
@@ -286,6 +280,27 @@ func (r *restorer) act(ctx context.Context, d *Decision) error {
 		}
 	}
 	return nil
+}
+
+// note keeps what cannot be seen again, before the step is done.
+func (r *restorer) note(d *Decision) error {
+	before := r.state
+	switch d.Step {
+	case StepWait:
+		if r.state.RedSince.IsZero() && r.x.UUID == r.proof.IndexUUID && len(r.lost) > 0 {
+			r.state.RedSince = time.Now().UTC()
+		}
+	case StepDelete:
+		if r.x.UUID != r.proof.IndexUUID { // ours, half restored
+			r.state.Failed++
+		}
+	case StepRestore:
+		r.state.Asked = true
+	}
+	if r.state == before {
+		return nil
+	}
+	return r.save()
 }
 
 // compare holds what came back against its proof, and writes the proof of it.

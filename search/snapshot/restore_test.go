@@ -41,6 +41,7 @@ func checkBack(t *testing.T, f *fake, l Ledger) {
 func TestRestoreGoesOnWhereItWasKilled(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after the call: %t", after), func(t *testing.T) {
+			t.Parallel() // what takes time is the disk
 			base, entries, o := proved(t)
 			for n := 1; ; n++ {
 				f, l := base.clone(), memory(maps.Clone(entries.(memory)))

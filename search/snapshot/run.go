@@ -108,7 +108,7 @@ func (e *engine) run(ctx context.Context) error {
 // passes says that looking again later may help. What was sent is looked for first, so nothing is done twice.
 func passes(err error) bool {
 	var s *Stop
-	return !errors.As(err, &s) && (errors.Is(err, client.ErrNotAcknowledged) || client.ClassOf(err) != client.Human)
+	return err != nil && !errors.As(err, &s) && (errors.Is(err, client.ErrNotAcknowledged) || client.ClassOf(err) != client.Human)
 }
 
 // patience runs out when nothing went well for a time.
@@ -243,17 +243,22 @@ func (e *engine) send(ctx context.Context, requests []client.Request) error {
 	return nil
 }
 
-func (e *engine) begin() error {
+// newJournal notes what the indices are.
+func (e *engine) newJournal(w *world) *Journal {
 	j := &Journal{Repository: e.o.Repository, Attempt: 1}
 	if e.old != nil { // its snapshot has the name already
 		j.Attempt = e.old.Attempt + 1
 	}
 	for _, name := range e.group {
-		x := e.world.copies[name]
+		x := w.copies[name]
 		j.Indices = append(j.Indices, Before{Name: name, UUID: x.UUID, Primaries: x.Primaries})
 	}
-	e.journal = j
-	return j.write(e.path)
+	return j
+}
+
+func (e *engine) begin() error {
+	e.journal = e.newJournal(e.world)
+	return e.journal.write(e.path)
 }
 
 // settle notes what the indices hold under the block, behind a flush.

@@ -47,6 +47,7 @@ func checkDone(t *testing.T, f *fake, l Ledger, indices ...string) {
 func TestRunGoesOnWhereItWasKilled(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after the call: %t", after), func(t *testing.T) {
+			t.Parallel() // what takes time is the disk
 			for n := 1; ; n++ {
 				f := newFake("elasticsearch", "6.8.23", "a", "b")
 				f.ends = []string{"PARTIAL"}

@@ -129,6 +129,11 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Quiet < 0 || o.ReadBack < -1 {
 		return o, errors.New("the time without documents cannot be below 0, and the number of indices to read back not below -1")
 	}
+	return o.filled(), nil
+}
+
+// filled has a default for whatever may be left out.
+func (o Options) filled() Options {
 	if o.Attempts <= 0 {
 		o.Attempts = 2
 	}
@@ -141,5 +146,5 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Tell == nil {
 		o.Tell = func(*Decision) {}
 	}
-	return o, nil
+	return o
 }
