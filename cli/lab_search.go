@@ -25,7 +25,7 @@ func newLabSearchCommand(opts *lab.Options) *cobra.Command {
 		Short: "Start real Elasticsearch and OpenSearch clusters on this host, and take them away",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newLabSearchCreateCommand(opts), newLabSearchListCommand(opts), newLabSearchDeleteCommand(opts), newLabSearchBringCommand(opts))
+	cmd.AddCommand(newLabSearchCreateCommand(opts), newLabSearchListCommand(opts), newLabSearchLoseCommand(opts), newLabSearchDeleteCommand(opts), newLabSearchBringCommand(opts))
 	return cmd
 }
 
@@ -64,6 +64,9 @@ Started by root they run as a user of their own, so their directory is /var/lib/
 			if err != nil {
 				return fmt.Errorf("creating cluster %s: %w", args[0], err)
 			}
+			if c.Gateway != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "S3 at %s keeps the bucket %s in %s\n", c.Gateway.URL, search.Bucket, c.Gateway.Folder)
+			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), `%[1]s %[2]s, %[3]d nodes, at %[4]s
 A repository of the type fs may lie below %[5]s
 
@@ -81,6 +84,7 @@ Try next:
 	flags.StringArrayVar(&tiers, "tier", nil, "NAME=N: N data nodes with node.attr.tier NAME")
 	flags.IntVar(&spec.Masters, "masters", 0, "dedicated masters; 0: every data node may be master")
 	flags.IntVar(&spec.Searchers, "searchers", 0, "nodes that mount snapshots (OpenSearch 2 and 3)")
+	choiceFlag(cmd, (*string)(&spec.Repository), "repository", "make a snapshot repository called "+search.RepositoryName, string(search.SharedFolder), string(search.S3))
 	flags.IntVar(&spec.HeapMiB, "heap", 512, "heap of each node in MiB")
 	flags.StringVar(&java, "java", "", "home of the Java to use (default: the newest below /usr/lib/jvm that fits)")
 	return cmd
@@ -143,6 +147,17 @@ func printClusters(out io.Writer, format string, clusters []*search.Cluster) err
 		}
 	}
 	return table.Flush()
+}
+
+func newLabSearchLoseCommand(opts *lab.Options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "lose NAME NODE",
+		Short: "Kill a node for good and delete its disk",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return search.Lose(cmd.Context(), searchOptions(cmd, opts), args[0], args[1])
+		},
+	}
 }
 
 func newLabSearchDeleteCommand(opts *lab.Options) *cobra.Command {

@@ -38,6 +38,8 @@ func TestLabSearch(t *testing.T) {
 		{"a product that is none", "use one of elasticsearch, opensearch", []string{"create", "new", "--product", "solr"}},
 		{"a tier without a number", "want NAME=N, such as hot=2", []string{"create", "new", "--tier", "hot"}},
 		{"a name that is none", `cluster name "New"`, []string{"create", "New"}},
+		{"S3 where there is no plugin", "no S3 plugin", []string{"create", "new", "--repository", "s3"}},
+		{"to lose a node that is not there", "node warm-1 of cluster old", []string{"lose", "old", "warm-1"}},
 		{"to delete nothing", "name a cluster", []string{"delete"}},
 		{"to delete what is not there", "not found", []string{"delete", "absent"}},
 	} {
@@ -46,6 +48,16 @@ func TestLabSearch(t *testing.T) {
 				t.Errorf("got %v, want %q\n%s", err, c.want, out)
 			}
 		})
+	}
+	disk := filepath.Join(home, "search", "old", "nodes", "hot-1", "data", "shard")
+	if err := os.MkdirAll(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runLab(t, home, "search", "lose", "old", "hot-1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(disk); !os.IsNotExist(err) {
+		t.Errorf("the disk of a lost node: %v", err)
 	}
 	if _, err := runLab(t, home, "search", "delete", "--all"); err != nil {
 		t.Error(err)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/slipway-dev/slipway/durable"
@@ -48,6 +49,8 @@ type Cluster struct {
 	Nodes     []Node    `json:"nodes"`
 	// Snapshots is the directory where repositories of the type fs may lie.
 	Snapshots string `json:"snapshots"`
+	// Gateway is the S3 server; nil where the repository is another.
+	Gateway *Gateway `json:"gateway,omitempty"`
 }
 
 func (o Options) say(format string, args ...any) {
@@ -104,6 +107,11 @@ func Create(ctx context.Context, o Options, name string, spec Spec) (*Cluster, e
 	if err := c.lay(dir, file, server); err != nil {
 		return nil, err
 	}
+	if spec.Repository == S3 {
+		if err := c.layS3(ctx, o, server, dir, java); err != nil {
+			return nil, fmt.Errorf("laying out S3: %w", err)
+		}
+	}
 	for _, node := range c.Nodes {
 		o.say("Starting %s of %s at %s", node.Name, server, node.URL)
 		home := filepath.Join(dir, "nodes", node.Name)
@@ -112,7 +120,92 @@ func Create(ctx context.Context, o Options, name string, spec Spec) (*Cluster, e
 			return nil, fmt.Errorf("starting %s: %w", node.Name, err)
 		}
 	}
-	return c, c.wait(ctx, dir)
+	if err := c.wait(ctx, dir); err != nil {
+		return c, err
+	}
+	return c, c.register(ctx)
+}
+
+// layS3 starts the S3 server of a cluster that is laid out, and tells the nodes of it.
+func (c *Cluster) layS3(ctx context.Context, o Options, s Server, dir, java string) error {
+	jars, err := fetchPlugin(ctx, o, s)
+	if err != nil {
+		return err
+	}
+	program, err := buildGateway(ctx, o)
+	if err != nil {
+		return err
+	}
+	secret := newSecret()
+	if c.Gateway, err = startGateway(ctx, o, program, dir, secret); err != nil {
+		return err
+	}
+	if err := errors.Join(layPlugin(jars, filepath.Join(dir, "server"), s), c.write(dir)); err != nil {
+		return err
+	}
+	for _, n := range c.Nodes {
+		f, err := os.OpenFile(filepath.Join(dir, "nodes", n.Name, "config", string(s.Product)+".yml"), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(f, "s3.client.default.endpoint: %s\ns3.client.default.region: us-east-1\ns3.client.default.path_style_access: true\n", c.Gateway.URL)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return layKeys(ctx, s, c, dir, java, secret)
+}
+
+// register makes the repository that the cluster was asked for; the server tries it from every node.
+func (c *Cluster) register(ctx context.Context) error {
+	var body string
+	switch c.Spec.Repository {
+	case NoRepository:
+		return nil
+	case S3:
+		body = fmt.Sprintf(`{"type":"s3","settings":{"bucket":%q}}`, Bucket)
+	case SharedFolder:
+		body = fmt.Sprintf(`{"type":"fs","settings":{"location":%q}}`, filepath.Join(c.Snapshots, RepositoryName))
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.Nodes[0].URL+"/_snapshot/"+RepositoryName, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("making the repository: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(res.Body, 4096)) // what cannot be read is not shown
+		return fmt.Errorf("making the repository: status %d: %s", res.StatusCode, tail(string(said), 600))
+	}
+	return nil
+}
+
+// Lose ends a node for good, as a machine that burns: its process, then its disk.
+func Lose(ctx context.Context, o Options, name, node string) error {
+	c, err := Open(o, name)
+	if err != nil {
+		return err
+	}
+	if o, err = o.withDefaults(); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(c.Nodes, func(n Node) bool { return n.Name == node }) {
+		return fmt.Errorf("node %s of cluster %s: %w", node, name, ErrNotFound)
+	}
+	home := filepath.Join(o.dir(name), "nodes", node)
+	if err := end(ctx, home); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(home, "data")); err != nil {
+		return fmt.Errorf("removing the disk of %s: %w", node, err)
+	}
+	return nil
 }
 
 // lay makes the directory of a cluster; it must not be there.

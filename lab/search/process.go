@@ -22,13 +22,13 @@ const dirVariable = "SLIPWAY_LAB_SEARCH_NODE"
 const user = 64930
 
 // launch starts the server of a node, in a session of its own, as a user who is not root. It lives on when the caller ends, unless withCreator.
-func launch(program string, env []string, home string, withCreator bool) error {
+func launch(program string, env []string, home string, withCreator bool, args ...string) error {
 	log, err := os.OpenFile(filepath.Join(home, "out.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(program)
+	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = home, env, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if os.Getuid() == 0 {
@@ -66,7 +66,7 @@ func processes(dir string) (map[string][]int, error) {
 		if err != nil {
 			continue // it has ended, or is another user's
 		}
-		if home := nodeOf(env); strings.HasPrefix(home, dir+"/") {
+		if home := nodeOf(env); home == dir || strings.HasPrefix(home, dir+"/") {
 			found[home] = append(found[home], pid)
 		}
 	}

@@ -27,9 +27,23 @@ type Spec struct {
 	Masters int `json:"masters,omitempty"`
 	// Searchers mount snapshots: the role search of OpenSearch 2, warm of OpenSearch 3.
 	Searchers int `json:"searchers,omitempty"`
+	// Repository is where snapshots go; empty: none is made.
+	Repository Repository `json:"repository,omitempty"`
 	// HeapMiB of each node; 0: 512.
 	HeapMiB int `json:"heapMiB,omitempty"`
 }
+
+// Repository is a kind of snapshot repository.
+type Repository string
+
+// Repositories. RepositoryName is what the one that is made is called.
+const (
+	NoRepository Repository = ""
+	SharedFolder Repository = "fs" // a folder that all nodes see
+	S3           Repository = "s3" // an S3 server on loopback
+
+	RepositoryName = "practice"
+)
 
 // Tier is a number of data nodes with node.attr.tier.
 type Tier struct {
@@ -90,7 +104,7 @@ func (s *Spec) check() (Server, error) {
 	case s.Searchers > 0 && (server.Product != OpenSearch || server.major() < 2):
 		err = fmt.Errorf("%s has no nodes that mount snapshots; OpenSearch 2 and 3 do", server)
 	}
-	return server, err
+	return server, errors.Join(err, checkRepository(s.Repository, server))
 }
 
 // dataNodes counts those with and without a tier, and refuses tiers that cannot be.
