@@ -35,7 +35,7 @@ func startIll(t *testing.T, product search.Product, version string) *illServer {
 			t.Fatal(err)
 		}
 	}
-	o := search.Options{Home: home, WithCreator: true, Progress: os.Stderr}
+	o := search.Options{Home: home, WithCreator: true, QuickStart: true, Progress: os.Stderr}
 	made, err := search.Create(t.Context(), o, "ill", search.Spec{Product: product, Version: version, Tiers: []search.Tier{{Name: "hot", Nodes: 1}, {Name: "warm", Nodes: 1}}})
 	t.Cleanup(func() {
 		if err := search.Delete(context.Background(), o, "ill"); err != nil {

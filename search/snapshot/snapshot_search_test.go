@@ -43,7 +43,7 @@ func start(t *testing.T, product search.Product, version string, repository sear
 			t.Fatal(err)
 		}
 	}
-	r := &real{t: t, o: search.Options{Home: home, WithCreator: true, Progress: os.Stderr}, docs: map[string]int64{}}
+	r := &real{t: t, o: search.Options{Home: home, WithCreator: true, QuickStart: true, Progress: os.Stderr}, docs: map[string]int64{}}
 	var err error
 	r.c, err = search.Create(t.Context(), r.o, "snap", search.Spec{Product: product, Version: version, Repository: repository,
 		Tiers: []search.Tier{{Name: "keep", Nodes: 1}, {Name: "lose", Nodes: 1}}, Masters: 1})
