@@ -67,7 +67,7 @@ Exit codes: 0 nothing hurts (--fail-on change: nor should change; unknown: and a
 	o.output = "text"
 	o.server.flags(cmd)
 	f.StringVar(&o.from, "from", "", "file with a recorded state, instead of a cluster")
-	f.StringVar(&o.save, "save", "", "file to keep what was seen in, for --from; it holds names of indices and nodes and no secrets")
+	f.StringVar(&o.save, "save", "", "file to keep what was seen in, for --from: names of indices and nodes, settings of the cluster")
 	f.StringVar(&o.doctor.TimeZone, "time-zone", "UTC", "zone of the times in names of indices, such as Asia/Shanghai; none with daylight saving")
 	f.IntVar(&o.doctor.KeepDays, "keep", 0, "days that logs are kept; 0 when nothing deletes them")
 	f.Var(&o.planned, "planned", "bytes a day, without replicas, that the cluster was planned for, as in 10TiB; none compares with four weeks ago")

@@ -29,7 +29,7 @@ func (s *searchServer) flags(cmd *cobra.Command) {
 	f.StringVar(&s.APIKeyFile, "api-key-file", "", "file with an API key, as id:key or as the server encoded it")
 	f.StringVar(&s.CAFile, "ca-file", "", "file with the authorities of the certificate (default: those of this host)")
 	f.DurationVar(&s.Timeout, "timeout", 30*time.Second, "longest that the cluster may take for one answer; it is waited ten seconds longer for")
-	f.Var(&s.most, "max-answer", "largest answer that is read (default 256MiB, which is some 500,000 indices)")
+	f.Var(&s.most, "max-answer", "largest answer that is read; 256MiB hold some 500,000 indices")
 }
 
 // open reads the files that the flags name. Flags that do not fit together are wrong usage.

@@ -14,7 +14,8 @@ import (
 func copyChecks() []check {
 	return []check{
 		{"data_have_a_second_copy", "every index has a replica, or lies in a snapshot", []state.Part{state.PartIndices}, (*patient).singleCopy},
-		{"single_copies_lie_on_well_nodes", "no node that is ill holds the one copy of an index", []state.Part{state.PartIndices, state.PartShards, state.PartNodes, state.PartNodeStats, state.PartSettings}, (*patient).copiesAtRisk},
+		{"single_copies_lie_on_well_nodes", "no node that is ill holds the one copy of an index",
+			[]state.Part{state.PartIndices, state.PartShards, state.PartNodes, state.PartNodeStats, state.PartSettings}, (*patient).copiesAtRisk},
 	}
 }
 
@@ -77,9 +78,8 @@ func (p *patient) ill(n *state.Node, leaving []*state.Node) string {
 	return strings.Join(why, ", ")
 }
 
-// copiesAtRisk are indices whose one copy lies on an ill node, as far as it was told where shards lie.
-func (p *patient) copiesAtRisk() []Finding {
-	kept, _ := p.kept()
+// sick are data nodes that are ill, and why.
+func (p *patient) sick() map[string]string {
 	leaving := p.leaving()
 	sick := map[string]string{}
 	for _, n := range p.data {
@@ -87,39 +87,54 @@ func (p *patient) copiesAtRisk() []Finding {
 			sick[n.Name] = why
 		}
 	}
+	return sick
+}
+
+// exposed says that the loss of one node is the loss of an index.
+func exposed(x *state.Index, kept map[string]bool) bool { return x != nil && lone(x) && !kept[x.Name] }
+
+// hidden counts exposed indices of which it was not told where they lie.
+func (p *patient) hidden(listed, kept map[string]bool) (n int) {
+	for i := range p.c.Indices {
+		if x := &p.c.Indices[i]; exposed(x, kept) && !listed[x.Name] {
+			n++
+		}
+	}
+	return n
+}
+
+// copiesAtRisk are indices whose one copy lies on an ill node, as far as it was told where shards lie.
+func (p *patient) copiesAtRisk() []Finding {
+	sick := p.sick()
 	if len(sick) == 0 {
 		return nil
 	}
-	on := map[string][]string{}
-	listed := map[string]bool{}
-	bytes := map[string]int64{}
+	kept, _ := p.kept()
+	on, bytes, listed := map[string][]string{}, map[string]int64{}, map[string]bool{}
 	for _, g := range p.c.Shards {
-		x := p.byName[g.Index]
-		if x == nil || !lone(x) || kept[x.Name] {
+		if !exposed(p.byName[g.Index], kept) {
 			continue
 		}
-		if listed[x.Name] = true; sick[g.Node] != "" {
-			on[g.Node], bytes[g.Node] = append(on[g.Node], x.Name), bytes[g.Node]+g.Bytes
+		if listed[g.Index] = true; sick[g.Node] != "" {
+			on[g.Node], bytes[g.Node] = append(on[g.Node], g.Index), bytes[g.Node]+g.Bytes
 		}
 	}
-	hidden := 0
-	for i := range p.c.Indices {
-		if x := &p.c.Indices[i]; lone(x) && !kept[x.Name] && !listed[x.Name] {
-			hidden++
-		}
+	hidden := p.hidden(listed, kept)
+	if len(on) == 0 && hidden > 0 {
+		return []Finding{{Severity: Unknown, Says: fmt.Sprintf("%s ill, and of %s with one copy it was not asked where they lie",
+			many(len(sick), "node is", "nodes are"), many(hidden, "index", "indices"))}}
 	}
 	var found []Finding
 	for _, node := range slices.SortedFunc(maps.Keys(on), func(a, b string) int { return cmp.Or(cmp.Compare(bytes[b], bytes[a]), cmp.Compare(a, b)) }) {
 		names := slices.Compact(sortedNames(on[node]))
-		f := Finding{Severity: Hurts, Says: fmt.Sprintf("%s (%s) with one copy and no snapshot on %s, which is ill (%s): its loss is theirs", many(len(names), "index", "indices"), capacity.Size(bytes[node]), node, sick[node]),
-			Fix: "give them a replica now, where other nodes have room; or take a snapshot of them first of all", Requests: []Request{indexRequest(names, map[string]string{"index.number_of_replicas": "1"})}}
+		f := Finding{Severity: Hurts, Fix: "give them a replica now, where other nodes have room; or take a snapshot of them first of all",
+			Says: fmt.Sprintf("%s (%s) with one copy and no snapshot on %s, which is ill (%s): its loss is theirs",
+				many(len(names), "index", "indices"), capacity.Size(bytes[node]), node, sick[node]),
+			Requests: []Request{indexRequest(names, map[string]string{"index.number_of_replicas": "1"})}}
 		if hidden > 0 {
 			f.Says += fmt.Sprintf("; of %s with one copy it was not asked where they lie", many(hidden, "other index", "other indices"))
 		}
 		found = append(found, f.about(names))
-	}
-	if len(found) == 0 && hidden > 0 {
-		return []Finding{{Severity: Unknown, Says: fmt.Sprintf("%s ill, and of %s with one copy it was not asked where they lie", many(len(sick), "node is", "nodes are"), many(hidden, "index", "indices"))}}
 	}
 	return found
 }

@@ -234,7 +234,8 @@ func (p *patient) watermarks() []Finding {
 	value, from := p.c.Settings.Get(key)
 	disk := p.smallestDisk()
 	if flood := p.watermark("flood_stage", 0.95, disk); flood > 0.98 {
-		f := Finding{Severity: Change, Says: fmt.Sprintf("%s = %s (%s): %s of the smallest disk (%s) are left when writing stops; a merge may need more", key, value, from, capacity.Size(int64((1-flood)*float64(disk))), capacity.Size(disk)),
+		f := Finding{Severity: Change, Says: fmt.Sprintf("%s = %s (%s): %s of the smallest disk (%s) are left when writing stops; a merge may need more",
+			key, value, from, capacity.Size(int64((1-flood)*float64(disk))), capacity.Size(disk)),
 			Fix: "set the three watermarks higher; percentages follow the size of the disk", Requests: p.unset(key)}
 		if len(f.Requests) == 0 { // it stands in the nodes' own files
 			prefix := allocation + "disk.watermark."
