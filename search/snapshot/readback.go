@@ -136,7 +136,8 @@ func (r *reader) remove(ctx context.Context, name string) error {
 }
 
 // Verify looks at the snapshots of proofs again, and reads up to o.ReadBack of them back (-1: all). A proof that does not hold is voided in the ledger,
-// and its *Stop is among the errors; where something else goes wrong, as with a repository that cannot be reached, the ledger stays as it is.
+// and its *Stop is among the errors; where something else goes wrong, or the snapshot is not
+// found, which is how a repository that cannot be reached may look, the ledger stays as it is.
 func Verify(ctx context.Context, o Options) error {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -224,6 +225,9 @@ func orKeep(old *ledger.ReadBack) func(*ledger.ReadBack, error) (*ledger.ReadBac
 // proves says that a stop is about the snapshot, and not about a cluster that has no room to restore into or a repository that was cut off. What
 // cannot be restored is taken for damaged where the server says so.
 func proves(s *Stop) bool {
+	if s.Rule == RuleSnapshotGone { // so does every snapshot of a bucket that cannot be reached look (seen on OpenSearch 3.3)
+		return false
+	}
 	if s.Rule != RuleReadBack || !strings.Contains(s.Why, "cannot be restored") && !strings.Contains(s.Why, "nothing went on") {
 		return true
 	}

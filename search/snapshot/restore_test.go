@@ -135,12 +135,12 @@ func TestVerify(t *testing.T) {
 		rule   string // empty: another error
 		void   bool
 	}{
-		{"voids the proof of a snapshot that is gone", func(f *fake) { clear(f.snapshots) }, RuleSnapshotGone, true},
+		{"leaves the proof when no snapshot is found: the repository may not be where it was", func(f *fake) { clear(f.snapshots) }, RuleSnapshotGone, false},
 		{"voids the proof of a snapshot that another one of the same name took the place of", func(f *fake) {
 			for _, s := range f.snapshots {
 				s.uuid = "another"
 			}
-		}, RuleSnapshotGone, true},
+		}, RuleSnapshotOther, true},
 		{"voids the proof of files that are corrupt", func(f *fake) { f.corrupt = "a" }, RuleReadBack, true},
 		{"voids the proof of documents that come back as others", func(f *fake) { f.bent = "a" }, RuleReadBack, true},
 		{"leaves the proof when the repository is cut off", func(f *fake) { f.cut = true }, "", false},

@@ -20,6 +20,7 @@ type engine struct {
 	journal *Journal
 	old     *Journal // one that was proved, of what is not proved any more
 	world   *world
+	present string             // a proved snapshot that this run has seen there
 	seen    map[string][]int64 // sequence numbers, since watched
 	watched map[string]time.Time
 	told    string
@@ -157,8 +158,12 @@ func (e *engine) observe(ctx context.Context) error {
 		return err
 	}
 	e.watch(w)
-	if j := e.journal; j != nil && j.Proved && !e.stands() {
-		e.old, e.journal, w.journal = e.journal, nil, nil // what was proved is not any more, or of another index: begin anew
+	if j := e.journal; j != nil && j.Proved {
+		if stands, err := e.stands(ctx); err != nil {
+			return err
+		} else if !stands {
+			e.old, e.journal, w.journal = e.journal, nil, nil // what was proved is not any more, or of another index: begin anew
+		}
 	}
 	if e.journal == nil || !e.journal.Settled || e.journal.Proved {
 		return nil
@@ -186,14 +191,26 @@ func (e *engine) watch(w *world) {
 	}
 }
 
-// stands says whether the ledger has a standing proof of every index.
-func (e *engine) stands() bool {
+// stands says whether the ledger has a standing proof of every index, and its snapshot is there. That none is found says no more than that another is
+// to be taken: a repository that was emptied, or is not where it was, looks the same.
+func (e *engine) stands(ctx context.Context) (bool, error) {
 	for _, name := range e.group {
-		if _, err := e.standing(name); err != nil {
-			return false
+		p, err := e.standing(name)
+		if err != nil {
+			return false, nil
 		}
+		if p.Snapshot == e.present {
+			continue
+		}
+		var no *Stop
+		if err := present(ctx, e.o.Cluster, p); errors.As(err, &no) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		e.present = p.Snapshot
 	}
-	return true
+	return true, nil
 }
 
 func (e *engine) standing(name string) (*ledger.Proof, error) {
@@ -388,10 +405,10 @@ func present(ctx context.Context, c Looker, p *ledger.Proof) error {
 		return err
 	}
 	if s == nil {
-		return stop(RuleSnapshotGone, "%s is not in %s (any more)", p.Snapshot, p.Repository)
+		return stop(RuleSnapshotGone, "%s is not in %s (any more), or %[2]s is not where it was", p.Snapshot, p.Repository)
 	}
 	if p.SnapshotUUID != "" && s.UUID != p.SnapshotUUID {
-		return stop(RuleSnapshotGone, "%s in %s is another snapshot of the same name: UUID %s, proved was %s", p.Snapshot, p.Repository, s.UUID, p.SnapshotUUID)
+		return stop(RuleSnapshotOther, "%s in %s is another snapshot of the same name: UUID %s, proved was %s", p.Snapshot, p.Repository, s.UUID, p.SnapshotUUID)
 	}
 	if s.State != client.SnapshotSuccess || !slices.Contains(s.Indices, p.Index) {
 		return stop(RuleState, "%s in %s is %s and holds %s", p.Snapshot, p.Repository, s.State, few(s.Indices))

@@ -82,20 +82,21 @@ type Options struct {
 
 // Rules that a Stop names.
 const (
-	RuleNames        = "names_are_no_patterns"
-	RuleGone         = "index_is_there"
-	RuleRed          = "all_primaries_answer"
-	RuleReplaced     = "index_is_the_same"
-	RuleBlock        = "write_block_stands"
-	RuleWritten      = "no_document_came_under_the_block"
-	RuleState        = "snapshot_is_whole"
-	RuleContents     = "snapshot_holds_all_shards"
-	RuleMetadata     = "snapshot_is_of_this_index"
-	RuleReadBack     = "read_back_is_equal"
-	RuleProof        = "proof_stands"
-	RuleNotLost      = "index_is_lost"
-	RuleRestored     = "restored_index_is_equal"
-	RuleSnapshotGone = "snapshot_is_there"
+	RuleNames         = "names_are_no_patterns"
+	RuleGone          = "index_is_there"
+	RuleRed           = "all_primaries_answer"
+	RuleReplaced      = "index_is_the_same"
+	RuleBlock         = "write_block_stands"
+	RuleWritten       = "no_document_came_under_the_block"
+	RuleState         = "snapshot_is_whole"
+	RuleContents      = "snapshot_holds_all_shards"
+	RuleMetadata      = "snapshot_is_of_this_index"
+	RuleReadBack      = "read_back_is_equal"
+	RuleProof         = "proof_stands"
+	RuleNotLost       = "index_is_lost"
+	RuleRestored      = "restored_index_is_equal"
+	RuleSnapshotGone  = "snapshot_is_there"
+	RuleSnapshotOther = "snapshot_is_the_same"
 )
 
 // Stop is where it cannot go on: the rule that does not hold, for what, and what to do.
