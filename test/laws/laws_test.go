@@ -69,6 +69,7 @@ var rooms = map[string][]string{
 	"search/client":       {"search/state"},
 	"search/capacity":     {},
 	"search/doctor":       {"search/capacity", "search/slot", "search/state"},
+	"search/ledger":       {},
 	"search/slot":         {},
 	"search/state":        {},
 	"plane":               {"bundle", "certs", "charts", "durable"},
