@@ -70,6 +70,7 @@ var rooms = map[string][]string{
 	"search/capacity":     {},
 	"search/doctor":       {"search/capacity", "search/slot", "search/state"},
 	"search/ledger":       {},
+	"search/manifest":     {"api", "charts"},
 	"search/slot":         {},
 	"search/state":        {},
 	"plane":               {"bundle", "certs", "charts", "durable"},
