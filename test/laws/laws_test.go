@@ -71,6 +71,7 @@ var rooms = map[string][]string{
 	"search/doctor":       {"search/capacity", "search/slot", "search/state"},
 	"search/ledger":       {},
 	"search/manifest":     {"api", "charts"},
+	"search/lifecycle":    {"api", "search/capacity", "search/ledger", "search/slot", "search/state", "window"},
 	"search/slot":         {},
 	"search/state":        {},
 	"plane":               {"bundle", "certs", "charts", "durable"},
