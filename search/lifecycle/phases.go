@@ -56,9 +56,19 @@ func (k *walk) shrink(of *phase, i int) (*Step, *Hold) {
 		k.promised[target] += 2 * k.s.Bytes
 		return &Step{Action: Gather, Node: target, Bytes: k.s.Bytes, Says: fmt.Sprintf("bring one copy of each of %d shards to %s, %s", k.x.Primaries, target, capacity.BytesText(float64(k.s.Bytes)))}, nil
 	}
-	if !settled(k.x) {
-		return hold(HoldUnderWay, "%d shards are on their way to %s", k.x.Counts.Relocating+k.x.Counts.Initializing, node)
+	if held := k.gathered(node); held != nil {
+		return nil, held
 	}
+	step := &Step{Action: ShrinkIndex, Number: n, To: ShrunkName(n, k.m.name), Says: fmt.Sprintf("shrink %d → %d primaries on %s", k.x.Primaries, n, node)}
+	if tier != nil {
+		step.Tier = tier.Name
+	}
+	return step, nil
+}
+
+// gathered holds until a copy of each shard is on a node.
+func (k *walk) gathered(node string) *Hold {
+	var held *Hold
 	here, seen := 0, false
 	for _, g := range k.shards[k.x.Name] {
 		seen = true
@@ -67,16 +77,14 @@ func (k *walk) shrink(of *phase, i int) (*Step, *Hold) {
 		}
 	}
 	switch {
+	case !settled(k.x):
+		_, held = hold(HoldUnderWay, "%d shards are on their way to %s", k.x.Counts.Relocating+k.x.Counts.Initializing, node)
 	case !seen:
-		return hold(HoldShardsUnseen, "where the shards of %s lie was not asked", k.x.Name)
+		_, held = hold(HoldShardsUnseen, "where the shards of %s lie was not asked", k.x.Name)
 	case here < k.x.Primaries:
-		return hold(HoldUnderWay, "%d of %d shards have a copy on %s", here, k.x.Primaries, node)
+		_, held = hold(HoldUnderWay, "%d of %d shards have a copy on %s", here, k.x.Primaries, node)
 	}
-	step := &Step{Action: ShrinkIndex, Number: n, To: ShrunkName(n, k.m.name), Says: fmt.Sprintf("shrink %d → %d primaries on %s", k.x.Primaries, n, node)}
-	if tier != nil {
-		step.Tier = tier.Name
-	}
-	return step, nil
+	return held
 }
 
 func (k *walk) has(node string) bool {
@@ -182,6 +190,9 @@ func lower(text string) string {
 }
 
 func (k *walk) snapshot(of *phase) (*Step, *Hold) {
+	if why, unseen := k.c.WhyUnseen(state.PartSnapshots); unseen {
+		return hold(HoldUnseen, "snapshots could not be listed: %s", why)
+	}
 	name := SnapshotName(k.x.Name, k.x.UUID, k.m.entry)
 	step := &Step{Action: TakeSnapshot, Repository: of.Snapshot.RepositoryName, Snapshot: name, Bytes: k.s.Bytes,
 		Says: fmt.Sprintf("snapshot %s to %s, %s", name, of.Snapshot.RepositoryName, capacity.BytesText(float64(k.s.Bytes)))}
@@ -259,7 +270,7 @@ func (k *walk) reduce(step *Step, localCopies int) (*Step, *Hold) {
 		return hold(HoldCopies, "%d copies would stay, constraints.copies is %d", copies, k.copies)
 	}
 	if k.now.Sub(p.CheckedAt) > FreshFor {
-		return &Step{Action: CheckProof, Repository: p.Repository, Snapshot: p.Snapshot, Says: fmt.Sprintf("look again at %s, seen whole %s ago", p.Snapshot, k.now.Sub(p.CheckedAt).Round(time.Minute)), begun: true}, nil
+		return &Step{Action: CheckProof, Repository: p.Repository, Snapshot: p.Snapshot, Says: fmt.Sprintf("look again at %s, seen whole %s ago", p.Snapshot, span(k.now.Sub(p.CheckedAt))), begun: true}, nil
 	}
 	step.Repository, step.Snapshot = p.Repository, p.Snapshot
 	step.Because = fmt.Sprintf("%s in %s holds it: %d shards, UUID %s, %d documents, seen whole %s", p.Snapshot, p.Repository, p.Shards, p.IndexUUID, p.Docs, p.CheckedAt.UTC().Format("2006-01-02 15:04 MST"))
@@ -339,7 +350,7 @@ func (k *walk) remove(of *phase) (*Step, *Hold) {
 	step := &Step{Action: DeleteIndex, Says: fmt.Sprintf("delete %s, the snapshot stays", k.x.Name)}
 	if of.Delete.Snapshot == v1alpha1.SnapshotDelete {
 		step.Says = fmt.Sprintf("delete %s, and what only its snapshots hold", k.x.Name)
-		step.Because = fmt.Sprintf("its slot ended %s ago and phase %s deletes it with its snapshot", k.now.Sub(k.m.slot.End).Round(time.Hour), of.Name)
+		step.Because = fmt.Sprintf("its slot ended %s ago and phase %s deletes it with its snapshot", span(k.now.Sub(k.m.slot.End).Round(time.Hour)), of.Name)
 		return step, nil
 	}
 	if k.x == k.m.mounted {

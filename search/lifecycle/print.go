@@ -99,7 +99,11 @@ func freeAt(h *Hold) string {
 
 // Explain writes where one index stands: what was done, what comes next, when, and which rule holds it.
 func Explain(out io.Writer, s *Standing, now time.Time) error {
-	fmt.Fprintf(out, "%s   slot %s–%s, %.0f h old, %s, %d shards × %d copies\n", oneLine(s.Index), s.Start.Format("2006-01-02 15:04"), s.End.Format("15:04 MST"), now.Sub(s.End).Hours(),
+	end := s.End.Format("15:04 MST")
+	if s.End.Sub(s.Start) >= 24*time.Hour {
+		end = s.End.Format("2006-01-02 15:04 MST")
+	}
+	fmt.Fprintf(out, "%s   slot %s–%s, %.0f h old, %s, %d shards × %d copies\n", oneLine(s.Index), s.Start.Format("2006-01-02 15:04"), end, now.Sub(s.End).Hours(),
 		capacity.BytesText(float64(s.Bytes)), s.Primaries, 1+s.Replicas)
 	if s.On != s.Index {
 		fmt.Fprintf(out, "  the data are in %s\n", oneLine(s.On))
@@ -107,24 +111,7 @@ func Explain(out io.Writer, s *Standing, now time.Time) error {
 	signs := map[PhaseState]string{Done: "✓", Skipped: "–", Now: "⟳", Held: "⟳", Waiting: "·", Later: "·"}
 	for _, p := range s.Phases {
 		fmt.Fprintf(out, "  %s %-12s %-10s ", signs[p.State], p.Phase, p.Kind)
-		switch {
-		case p.State == Done && p.At != nil:
-			fmt.Fprintf(out, "%s  %s", p.At.UTC().Format("2006-01-02 15:04 MST"), oneLine(p.Says))
-		case p.State == Done:
-			fmt.Fprint(out, "as the cluster shows")
-		case p.State == Skipped:
-			fmt.Fprintf(out, "left out: %s", oneLine(p.Says))
-		case p.State == Waiting:
-			fmt.Fprintf(out, "due since %s, behind what is not done", p.Due.UTC().Format("2006-01-02 15:04 MST"))
-		case p.State == Later:
-			fmt.Fprintf(out, "due %s", p.Due.UTC().Format("2006-01-02 15:04 MST"))
-		case p.State == Held && s.Hold != nil:
-			fmt.Fprintf(out, "held by %s: %s%s", s.Hold.Rule, oneLine(s.Hold.Says), freeAt(s.Hold))
-		case s.Step != nil:
-			fmt.Fprintf(out, "now: %s", oneLine(s.Step.Says))
-		default:
-			fmt.Fprintf(out, "due since %s", p.Due.UTC().Format("2006-01-02 15:04 MST"))
-		}
+		fmt.Fprint(out, s.phrase(p))
 		fmt.Fprintln(out)
 	}
 	if s.Step != nil && s.Step.Because != "" {
@@ -132,6 +119,28 @@ func Explain(out io.Writer, s *Standing, now time.Time) error {
 	}
 	_, err := fmt.Fprintln(out)
 	return err
+}
+
+// phrase says where a phase stands, behind its name.
+func (s *Standing) phrase(p PhaseStanding) string {
+	due := p.Due.UTC().Format("2006-01-02 15:04 MST")
+	switch {
+	case p.State == Done && p.At != nil:
+		return p.At.UTC().Format("2006-01-02 15:04 MST") + "  " + oneLine(p.Says)
+	case p.State == Done:
+		return "as the cluster shows"
+	case p.State == Skipped:
+		return "left out: " + oneLine(p.Says)
+	case p.State == Waiting:
+		return "due since " + due + ", behind what is not done"
+	case p.State == Later:
+		return "due " + due
+	case p.State == Held && s.Hold != nil:
+		return fmt.Sprintf("held by %s: %s%s", s.Hold.Rule, oneLine(s.Hold.Says), freeAt(s.Hold))
+	case s.Step != nil:
+		return "now: " + oneLine(s.Step.Says)
+	}
+	return "due since " + due
 }
 
 // oneLine shows what a cluster calls its things as one line that a terminal does not obey.

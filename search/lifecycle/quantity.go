@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -27,4 +28,17 @@ func serverBytes(text string) (int64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// span writes a duration without what is zero in it: 2h, 1h30m, 24h.
+func span(d time.Duration) string {
+	text := d.Round(time.Minute).String()
+	text = strings.TrimSuffix(text, "0s")
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	if text == "" {
+		return "less than a minute"
+	}
+	return text
 }

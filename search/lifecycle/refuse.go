@@ -171,28 +171,12 @@ func (w *world) proofFirst() (all []Refusal) {
 
 // copiesKept holds the phases against the owner's constraints.
 func (w *world) copiesKept() (all []Refusal) {
-	always := w.cluster.Constraints.Searching != v1alpha1.SearchingInterruptible
-	replicas, proved := w.replicas, 0
+	always, proved := w.cluster.Constraints.Searching != v1alpha1.SearchingInterruptible, 0
 	for _, p := range w.phases {
-		local := -1
-		switch p.kind {
-		case Snapshot:
-			if w.counted {
-				proved = 1
-			}
-		case Replicas:
-			replicas = int(value(p.Replicas.Count, 0))
-			local = 1 + replicas
-		case Shrink:
-			if p.Shrink.Replica == v1alpha1.ReplicaDropProved {
-				local = 1
-			}
-		case Mount:
-			if local = 0; p.Mount.Storage == v1alpha1.StorageFullCopy {
-				local = 1
-			}
+		if p.kind == Snapshot && w.counted {
+			proved = 1
 		}
-		if local >= 0 && local+proved < w.copies {
+		if local := leaves(p); local >= 0 && local+proved < w.copies {
 			all = append(all, Refusal{Rule: RefuseCopies, Says: fmt.Sprintf("phase %s leaves %d in the cluster + %d proved snapshot = %d copies; constraints.copies is %d", p.Name, local, proved, local+proved, w.copies),
 				Fix: "keep more replicas, prove a snapshot before it, or change the constraint"})
 		}
@@ -201,6 +185,21 @@ func (w *world) copiesKept() (all []Refusal) {
 		}
 	}
 	return all
+}
+
+// leaves is how many copies a phase leaves in the cluster; -1 where it changes nothing about them.
+func leaves(p phase) int {
+	switch {
+	case p.kind == Replicas:
+		return 1 + int(value(p.Replicas.Count, 0))
+	case p.kind == Shrink && p.Shrink.Replica == v1alpha1.ReplicaDropProved:
+		return 1
+	case p.kind == Mount && p.Mount.Storage == v1alpha1.StorageFullCopy:
+		return 1
+	case p.kind == Mount:
+		return 0
+	}
+	return -1
 }
 
 // cannot says why the product cannot do a phase, and which way is taken; empty when it can.

@@ -133,16 +133,8 @@ func (k *walk) guard(of *phase) (*Step, *Hold) {
 	if p := k.x.Policy; p != nil {
 		return hold(HoldForeign, "%s policy %s holds it: take it off, or leave the index out of the pattern", p.Kind, p.Policy)
 	}
-	if e := k.m.entry; e != nil && e.Try != nil && e.Try.Phase == of.Name {
-		if e.Try.NeedsHuman {
-			return hold(HoldHuman, "%s: %s", e.Try.Action, e.Try.Why)
-		}
-		if n := e.Try.Failures; n > 0 {
-			wait := min(5*time.Minute<<min(n-1, 10), 6*time.Hour)
-			if at := e.Try.At.Add(wait); k.now.Before(at) {
-				return holdUntil(at, HoldRetry, "%s went wrong %d times (%s)", e.Try.Action, n, e.Try.Why)
-			}
-		}
+	if held := k.tried(of); held != nil {
+		return nil, held
 	}
 	if step, held := k.closed(); step != nil || held != nil {
 		return step, held
@@ -151,6 +143,27 @@ func (k *walk) guard(of *phase) (*Step, *Hold) {
 		return hold(HoldGreen, "%s is %s (%d shards unassigned, %d on their way)", k.x.Name, orUnknown(k.x.Health), k.x.Counts.Unassigned, k.x.Counts.Relocating+k.x.Counts.Initializing)
 	}
 	return nil, nil
+}
+
+// tried holds what went wrong until its time has come, or a person.
+func (k *walk) tried(of *phase) *Hold {
+	if k.m.entry == nil || k.m.entry.Try == nil || k.m.entry.Try.Phase != of.Name {
+		return nil
+	}
+	try := k.m.entry.Try
+	if try.NeedsHuman {
+		_, held := hold(HoldHuman, "%s: %s", try.Action, try.Why)
+		return held
+	}
+	if try.Failures == 0 {
+		return nil
+	}
+	wait := min(5*time.Minute<<min(try.Failures-1, 10), 6*time.Hour)
+	if at := try.At.Add(wait); k.now.Before(at) {
+		_, held := holdUntil(at, HoldRetry, "%s went wrong %d times (%s)", try.Action, try.Failures, try.Why)
+		return held
+	}
+	return nil
 }
 
 func orUnknown(health string) string {
@@ -179,48 +192,56 @@ func (k *walk) closed() (*Step, *Hold) {
 		seen = k.m.entry.Quiet
 	}
 	if seen == nil || seen.UUID != k.x.UUID || seen.Docs != k.x.Docs {
-		return &Step{Action: WatchForWriters, Says: fmt.Sprintf("look whether documents still arrive; %s without any and it is closed for writing", k.quiet)}, nil
+		return &Step{Action: WatchForWriters, Says: fmt.Sprintf("look whether documents still arrive; %s without any and it is closed for writing", span(k.quiet))}, nil
 	}
 	if free := seen.Since.Add(k.quiet); k.now.Before(free) {
-		return holdUntil(free, HoldWriter, "its documents are the same since %s, %s are asked for", seen.Since.UTC().Format("15:04 MST"), k.quiet)
+		return holdUntil(free, HoldWriter, "its documents are the same since %s, %s are asked for", seen.Since.UTC().Format("2006-01-02 15:04 MST"), span(k.quiet))
 	}
-	return &Step{Action: BlockWrites, Says: fmt.Sprintf("no document arrived for %s: block writes", k.now.Sub(seen.Since).Round(time.Minute))}, nil
+	return &Step{Action: BlockWrites, Says: fmt.Sprintf("no document arrived for %s: block writes", span(k.now.Sub(seen.Since)))}, nil
 }
 
 // done says that a phase needs nothing more, as the world shows it; why is given where it is left out.
 func (k *walk) done(of *phase) (bool, string) {
-	mounted := k.x == k.m.mounted && k.x != nil
+	mounted := k.x == k.m.mounted
 	switch of.kind {
 	case Shrink:
-		if mounted || k.x == k.m.shrunk {
-			return true, ""
-		}
-		if k.m.shrunk == nil && k.x.Primaries <= k.target(of) {
-			return false, fmt.Sprintf("%d primaries need no shrink", k.x.Primaries)
-		}
-		return false, ""
-	case ForceMerge:
-		d, ok := k.m.entry.Finished(of.Name, of.hash)
-		return mounted || ok && d.UUID != "" && d.UUID == k.x.UUID, ""
-	case Snapshot:
-		if mounted {
-			return true, ""
-		}
-		p, err := k.proof()
-		return err == nil && p.Repository == of.Snapshot.RepositoryName, ""
-	case Replicas:
-		return k.x.Replicas == int(value(of.Replicas.Count, 0)) || mounted, ""
-	case Move:
-		t := k.tier(of.Move.Tier)
-		return t != nil && (mounted || bound(t, k.x) && settled(k.x)), ""
+		return k.doneShrink(of, mounted)
 	case Mount:
-		return mounted && k.m.source == nil && k.m.shrunk == nil, k.cannot(of.kind)
+		return mounted, k.cannot(of.kind)
 	case Freeze:
 		return k.x.Frozen, k.cannot(of.kind)
 	case Close:
 		return k.x.Closed, ""
+	case Delete:
+		return false, "" // a deleted index is not there
 	}
-	return false, "" // a deleted index is not there
+	return mounted || k.doneBefore(of), ""
+}
+
+func (k *walk) doneShrink(of *phase, mounted bool) (bool, string) {
+	switch {
+	case mounted || k.x == k.m.shrunk:
+		return true, ""
+	case k.m.shrunk == nil && k.x.Primaries <= k.target(of):
+		return false, fmt.Sprintf("%d primaries need no shrink", k.x.Primaries)
+	}
+	return false, ""
+}
+
+// doneBefore is for phases that make no sense any more once an index is mounted.
+func (k *walk) doneBefore(of *phase) bool {
+	switch of.kind {
+	case ForceMerge:
+		d, ok := k.m.entry.Finished(of.Name, of.hash)
+		return ok && d.UUID != "" && d.UUID == k.x.UUID
+	case Snapshot:
+		p, err := k.proof()
+		return err == nil && p.Repository == of.Snapshot.RepositoryName
+	case Replicas:
+		return k.x.Replicas == int(value(of.Replicas.Count, 0))
+	}
+	t := k.tier(of.Move.Tier)
+	return t != nil && bound(t, k.x) && settled(k.x)
 }
 
 // next is the step of a phase.

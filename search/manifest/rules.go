@@ -61,22 +61,33 @@ func (d *reading) lifecycle(l *v1alpha1.IndexLifecycle) {
 	d.positive("spec.budget.bytesPerSecond", s.Budget.BytesPerSecond)
 	names := map[string]bool{}
 	for i := range s.Phases {
-		p := &s.Phases[i]
 		path := fmt.Sprintf("spec.phases[%d]", i)
-		d.once(path+".name", names, p.Name)
-		if count(p.Shrink != nil, p.ForceMerge != nil, p.Snapshot != nil, p.Replicas != nil, p.Move != nil, p.Mount != nil, p.Freeze != nil, p.Close != nil, p.Delete != nil) != 1 {
-			d.at(path, "a phase does one thing: shrink, forceMerge, snapshot, replicas, move, mount, freeze, close or delete")
-		}
-		if i > 0 && p.AfterHours != nil && s.Phases[i-1].AfterHours != nil && *s.Phases[i-1].AfterHours > *p.AfterHours {
+		d.once(path+".name", names, s.Phases[i].Name)
+		d.phase(path, &s.Phases[i])
+		if i > 0 && hours(&s.Phases[i-1]) > hours(&s.Phases[i]) {
 			d.at(path+".afterHours", "phases are done in their order: afterHours of one may not be less than that of the one before it")
 		}
-		if p.Shrink != nil {
-			if (p.Shrink.MaxShardBytes != nil) == (p.Shrink.Shards != 0) {
-				d.at(path+".shrink", "give maxShardBytes or shards")
-			}
-			d.positive(path+".shrink.maxShardBytes", p.Shrink.MaxShardBytes)
-		}
 	}
+}
+
+func hours(p *v1alpha1.Phase) int32 {
+	if p.AfterHours == nil {
+		return 0
+	}
+	return *p.AfterHours
+}
+
+func (d *reading) phase(path string, p *v1alpha1.Phase) {
+	if count(p.Shrink != nil, p.ForceMerge != nil, p.Snapshot != nil, p.Replicas != nil, p.Move != nil, p.Mount != nil, p.Freeze != nil, p.Close != nil, p.Delete != nil) != 1 {
+		d.at(path, "a phase does one thing: shrink, forceMerge, snapshot, replicas, move, mount, freeze, close or delete")
+	}
+	if p.Shrink == nil {
+		return
+	}
+	if (p.Shrink.MaxShardBytes != nil) == (p.Shrink.Shards != 0) {
+		d.at(path+".shrink", "give maxShardBytes or shards")
+	}
+	d.positive(path+".shrink.maxShardBytes", p.Shrink.MaxShardBytes)
 }
 
 // positive refuses a size that cannot be, which no schema says of a quantity.
