@@ -8,7 +8,7 @@ import (
 // SearchCluster is a cluster of Elasticsearch or OpenSearch: how it is reached, what it is made of, and what its owner wants kept.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=sc,categories=slipway
+// +kubebuilder:resource:shortName=scl,categories=slipway
 // +kubebuilder:printcolumn:name="Product",type=string,JSONPath=`.status.product`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Shards",type=integer,JSONPath=`.status.shards.open`
