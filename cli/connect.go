@@ -18,6 +18,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/fleet/v1alpha1"
 	migrationv1alpha1 "github.com/slipway-dev/slipway/api/migration/v1alpha1"
+	searchv1alpha1 "github.com/slipway-dev/slipway/api/search/v1alpha1"
 )
 
 // connection is how a command reaches the management cluster.
@@ -84,6 +85,7 @@ func newScheme() *runtime.Scheme {
 	utilruntime.Must(scheme.AddToScheme(s))
 	utilruntime.Must(v1alpha1.AddToScheme(s))
 	utilruntime.Must(migrationv1alpha1.AddToScheme(s))
+	utilruntime.Must(searchv1alpha1.AddToScheme(s))
 	return s
 }
 

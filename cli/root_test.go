@@ -76,6 +76,7 @@ func TestHelp(t *testing.T) {
 		"prometheus volume", "prometheus plan", "prometheus preflight", "prometheus target", "prometheus target config", "prometheus target manifests", "prometheus migrate", "prometheus status",
 		"prometheus rehearse", "prometheus cut", "prometheus cutover", "prometheus rollback", "prometheus finalize",
 		"search", "search doctor",
+		"search explain", "search lifecycle", "search lifecycle plan",
 	} {
 		t.Run("slipway "+command, func(t *testing.T) {
 			_, out, _ := runCLI(t, append(strings.Fields(command), "--help")...)

@@ -9,6 +9,6 @@ func NewSearchCommand() *cobra.Command {
 		Short: "Look at Elasticsearch and OpenSearch clusters that hold logs",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newSearchDoctorCommand(), newSearchSnapshotCommand())
+	cmd.AddCommand(newSearchDoctorCommand(), newSearchExplainCommand(), newSearchLifecycleCommand(), newSearchSnapshotCommand())
 	return cmd
 }

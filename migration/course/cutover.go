@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
-	"github.com/slipway-dev/slipway/migration/window"
+	"github.com/slipway-dev/slipway/window"
 )
 
 // What a job of the cutover wants the target's configuration to become (migration/cutover, Wants): the controller writes it.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/slipway-dev/slipway/migration/window"
+	"github.com/slipway-dev/slipway/window"
 )
 
 // Window is a time of day in which steps that people notice may begin. It may go over midnight.

@@ -26,10 +26,20 @@ type Entry struct {
 	Proofs []Proof `json:"proofs,omitempty"`
 	// Try is the step that was begun or went wrong last; none when the last one was finished.
 	Try *Try `json:"try,omitempty"`
+	// Quiet is since when no document arrived; none before the index was looked at once.
+	Quiet *Quiet `json:"quiet,omitempty"`
 	// Overrides are rules that a person let pass for this slot.
 	Overrides []Override `json:"overrides,omitempty"`
 	// UpdatedAt is when the entry was written, by the clock of who wrote it.
 	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// Quiet is that the documents of an index did not change.
+type Quiet struct {
+	UUID string `json:"uuid"`
+	Docs int64  `json:"docs"`
+	// Since is the first look that saw these.
+	Since time.Time `json:"since"`
 }
 
 // Done is a phase that was finished.
@@ -43,6 +53,8 @@ type Done struct {
 	// Index and UUID are of the index that the phase left behind; empty after a delete.
 	Index string `json:"index,omitempty"`
 	UUID  string `json:"uuid,omitempty"`
+	// Bytes is what it brought over the network; 0 for none.
+	Bytes int64 `json:"bytes,omitempty"`
 	// Says is one line for people, such as 60 → 10 primaries, with its replica.
 	Says string `json:"says,omitempty"`
 }
@@ -55,6 +67,8 @@ type Try struct {
 	// Node is where it was tried; the next try prefers another one.
 	Node string    `json:"node,omitempty"`
 	At   time.Time `json:"at"`
+	// Bytes is what it brings over the network; 0 for none.
+	Bytes int64 `json:"bytes,omitempty"`
 	// Failures counts tries that went wrong in a row; 0 while the first one is under way.
 	Failures int `json:"failures,omitempty"`
 	// Why is what went wrong last; empty while nothing did.
