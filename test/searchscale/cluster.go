@@ -76,7 +76,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			panic(err) // the level is a constant
 		}
-		defer packed.Close()
+		defer func() { _ = packed.Close() }() // who asked may be gone
 		out = packed
 	}
 	count := &counter{w: out}

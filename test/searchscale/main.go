@@ -104,9 +104,11 @@ func measure(ctx context.Context, slipway string, c *cluster, args []string) (re
 	start := time.Now()
 	err := cmd.Run()
 	took := time.Since(start)
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 3 {
-		return result{}, fmt.Errorf("slipway %s: want exit code 3, got %w: %s", strings.Join(cmd.Args[1:], " "), err, errs.String())
+	if cmd.ProcessState == nil {
+		return result{}, fmt.Errorf("starting %s: %w", slipway, err)
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 3 {
+		return result{}, fmt.Errorf("slipway %s: exit code %d, want 3: %s", strings.Join(cmd.Args[1:], " "), code, errs.String())
 	}
 	for _, rule := range []string{"node_concurrent_recoveries", "does not exist", "gone-1"} {
 		if !strings.Contains(report.String(), rule) {
