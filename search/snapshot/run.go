@@ -158,12 +158,8 @@ func (e *engine) observe(ctx context.Context) error {
 		return err
 	}
 	e.watch(w)
-	if j := e.journal; j != nil && j.Proved {
-		if stands, err := e.stands(ctx); err != nil {
-			return err
-		} else if !stands {
-			e.old, e.journal, w.journal = e.journal, nil, nil // what was proved is not any more, or of another index: begin anew
-		}
+	if err := e.renew(ctx); err != nil {
+		return err
 	}
 	if e.journal == nil || !e.journal.Settled || e.journal.Proved {
 		return nil
@@ -189,6 +185,18 @@ func (e *engine) watch(w *world) {
 			e.seen[name], e.watched[name] = x.MaxSeqNos, w.now
 		}
 	}
+}
+
+// renew begins anew where what was proved is not any more, or is of another index.
+func (e *engine) renew(ctx context.Context) error {
+	if e.journal == nil || !e.journal.Proved {
+		return nil
+	}
+	stands, err := e.stands(ctx)
+	if err == nil && !stands {
+		e.old, e.journal, e.world.journal = e.journal, nil, nil
+	}
+	return err
 }
 
 // stands says whether the ledger has a standing proof of every index, and its snapshot is there. That none is found says no more than that another is
