@@ -146,6 +146,13 @@ func (s *scope) compareGrafana(d *appsv1.Deployment) error {
 	return nil
 }
 
+func (r *Reconciler) actGrafana(ctx context.Context, s *scope, a course.Action) error {
+	if a.Kind == course.ActNoGrafana {
+		return r.stopGrafana(ctx, s)
+	}
+	return r.makeGrafana(ctx, s, a.Kind == course.ActGrafana, a.SendsAlerts)
+}
+
 // makeGrafana makes its claim, and with all the rest. The Deployment comes last: its pod finds what it mounts.
 func (r *Reconciler) makeGrafana(ctx context.Context, s *scope, all, sendsAlerts bool) error {
 	g, err := s.grafana()
