@@ -21,6 +21,7 @@ func NewPrometheusCommand() *cobra.Command {
 		newPrometheusCutCommand(),
 		withClusterCutover(newPrometheusCutoverCommand()),
 		withClusterFinalize(newPrometheusFinalizeCommand()),
+		newPrometheusGrafanaCommand(),
 		withClusterMigrate(newPrometheusMigrateCommand()),
 		newPrometheusPlanCommand(),
 		withClusterPreflight(newPrometheusPreflightCommand()),

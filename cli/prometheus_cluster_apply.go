@@ -86,6 +86,7 @@ func (o *migrationApply) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	asked := m.DeepCopy() // the answer of the API server takes its place
 	words, err := applyAll(cmd.Context(), cl, objects, dryRun)
 	if err != nil {
 		return err
@@ -98,10 +99,18 @@ func (o *migrationApply) run(cmd *cobra.Command, args []string) error {
 	}
 	name := m.GetName() + " -n " + m.GetNamespace()
 	if dryRun {
-		fmt.Fprintf(cmd.OutOrStdout(), "Nothing was written; the API server would take it. Once written, both servers and the volume are looked at before anything is moved: `slipway prometheus status %s` says what speaks against it\n", name)
-		return nil
+		return saysDryRun(cmd.OutOrStdout(), asked, name)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "`slipway prometheus status %s --watch` shows how it goes\n", name)
+	return nil
+}
+
+// saysDryRun says what would be made of a migration.
+func saysDryRun(out io.Writer, m *unstructured.Unstructured, name string) error {
+	if err := printGrafanaObjects(out, m); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Nothing was written; the API server would take it. Once written, both servers and the volume are looked at before anything is moved: `slipway prometheus status %s` says what speaks against it\n", name)
 	return nil
 }
 

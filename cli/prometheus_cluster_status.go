@@ -122,6 +122,7 @@ func printMigration(out io.Writer, m *v1alpha1.PrometheusMigration, now time.Tim
 		line("S'", s.Seam.UTC().Format("2006-01-02T15:04:05Z")+", where the new server's own history begins")
 	}
 	line("proof", proofWords(s.Proof))
+	line("grafana", grafanaWords(s.Grafana, now))
 	for _, step := range s.Steps {
 		line("next", step)
 	}
@@ -221,6 +222,21 @@ func limitWords(limit string) string {
 	text, known := words[limit]
 	if !known {
 		return limit
+	}
+	return text
+}
+
+// grafanaWords is where the Grafana beside the new server is, how old its data is, and what it has.
+func grafanaWords(g *v1alpha1.GrafanaStatus, now time.Time) string {
+	if g == nil {
+		return ""
+	}
+	text := g.URL
+	if g.BroughtAt != nil {
+		text += ", its data was brought " + duration.HumanDuration(now.Sub(g.BroughtAt.Time)) + " ago"
+	}
+	if g.Summary != "" {
+		text += ": " + g.Summary
 	}
 	return text
 }
@@ -370,6 +386,9 @@ func news(m *v1alpha1.PrometheusMigration) []string {
 	}
 	if text := proofWords(s.Proof); text != "" {
 		lines = append(lines, "proof: "+text)
+	}
+	if g := s.Grafana; g != nil {
+		lines = append(lines, "grafana "+grafanaWords(&v1alpha1.GrafanaStatus{URL: g.URL, Summary: g.Summary}, time.Time{}))
 	}
 	if e := s.Endpoint; e != nil && e.LeadsTo != "" {
 		plain := *e

@@ -42,6 +42,7 @@ func ecs() *v1alpha1.PrometheusMigration {
 		Transfer: &v1alpha1.TransferStatus{BytesDone: ptr.To(int64(300 << 30)), BytesTotal: ptr.To(int64(800 << 30)), BytesPerSecond: ptr.To(int64(175 << 20)), ETASeconds: ptr.To(int64(2925)),
 			LimitedBy: "SourceQueryLatency", Signals: []string{"QueryLatency", "DiskStats"}},
 		Endpoint: &v1alpha1.EndpointStatus{Wanted: v1alpha1.SideSource, LeadsTo: v1alpha1.SideSource, Since: &since},
+		Grafana:  &v1alpha1.GrafanaStatus{URL: "http://grafana.monitoring.svc:3000", Summary: "Grafana 12.0.0 has what the old one has: 12 dashboards", BroughtAt: &since},
 		Steps:    []string{"bring 19 blocks to the target's disk and verify them there"},
 		Waits:    []string{"block [2026-11-22T14:00:00Z, 2026-11-22T16:00:00Z) appears on the source at about 2026-11-22T17:00:00Z: its head is cut then"},
 		Conditions: []metav1.Condition{
@@ -146,11 +147,13 @@ func TestPrometheusClusterApply(t *testing.T) {
 			"migration.yaml": migrationYAML, "wrong.yaml": migrationYAML + "  colour: red\n", "other.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", "key": testKey(t, ""),
 			"new.yaml": migrationYAML[:len("apiVersion: migration.slipway.dev/v1alpha1\nkind: PrometheusMigration\nmetadata: {name: ")] + "orders, namespace: monitoring}\nspec:\n  source: {url: \"http://old:9090\", host: {address: 198.18.0.5}}\n" +
 				"  target: {prometheus: {name: k8s}}\n  tools: {image: slipway}\n",
+			"grafana.yaml":       migrationYAML + "  grafana: {image: \"grafana/grafana:12.0.0\", storage: {size: 20Gi}, service: {type: NodePort, nodePort: 30300}}\n",
 			"etc/prometheus.yml": "scrape_configs: []\n", "etc/rules/shop.yml": "groups: []\n", "etc/.git/config": "x", "elsewhere/p.yml": "x", "bad/a b": "x",
 			"transfer/ca.crt": "CA", "transfer/tls.crt": "CERT", "transfer/tls.key": "KEY",
 		},
 		steps: []step{
 			{name: "says what would be written", line: "prometheus migrate -f migration.yaml --source-config etc --credentials transfer --dry-run"},
+			{name: "shows the objects of a Grafana beside it", line: "prometheus migrate -f grafana.yaml --dry-run"},
 			{name: "writes it over what is there", line: "prometheus migrate -f migration.yaml --source-config etc --credentials transfer"},
 			{name: "writes a new one with a key", line: "prometheus migrate -f new.yaml --ssh-key key"},
 			{name: "prints what is written, without secrets", line: "prometheus migrate -f new.yaml --ssh-key key -o yaml"},

@@ -279,8 +279,9 @@ func (y *yard) serve(ctx context.Context) error {
 		return err
 	}
 	for i := range shims.Items {
-		if d := &shims.Items[i]; d.Status.ReadyReplicas == 0 {
+		if d := &shims.Items[i]; d.Status.ReadyReplicas == 0 || d.Status.ObservedGeneration < d.Generation {
 			d.Status.Replicas, d.Status.ReadyReplicas, d.Status.AvailableReplicas = 1, 1, 1
+			d.Status.UpdatedReplicas, d.Status.ObservedGeneration = 1, d.Generation
 			if err := y.client.Status().Update(ctx, d); err != nil {
 				return err
 			}
@@ -433,6 +434,8 @@ func scripts() map[role]script {
 		"preflight": report(object{"verdict": "Fine", "findings": []any{}}),
 		"finalize":  report(object{"state": "Done", "steps": []any{}, "switchOff": []any{object{"what": "prometheus on monitor", "how": "systemctl disable"}}, "done": true}),
 		"undo":      report(object{"phase": "Pin", "done": true}),
+		"grafana":   report(object{"verdict": "Fine", "says": "the database was brought", "findings": []any{}}),
+		"alike":     report(object{"verdict": "Fine", "says": "12 dashboards on both", "findings": []any{}}),
 		"move":      moves, "proof": looksAgain, "cutover": cutsOver, "rollback": rollsBack,
 	}
 }

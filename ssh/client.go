@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -112,6 +113,8 @@ type Command struct {
 	MaxOutput int
 	// Arrived, when set, sees standard output as it arrives.
 	Arrived func(chunk []byte)
+	// Output, when set, takes standard output, which is then neither kept nor limited. An error of it ends the command.
+	Output io.Writer
 }
 
 // Result is how a command ended.
@@ -140,6 +143,9 @@ func (c *Client) Run(ctx context.Context, command Command) (Result, error) {
 	stderr := &bounded{limit: limit, full: end}
 	session.Stdin = bytes.NewReader(command.Stdin)
 	session.Stdout, session.Stderr = stdout, stderr
+	if command.Output != nil {
+		session.Stdout = &through{to: command.Output, failed: end}
+	}
 	line := command.Line
 	if command.Elevate && c.user != "root" {
 		line = "sudo -n " + line
@@ -157,6 +163,21 @@ func (c *Client) Run(ctx context.Context, command Command) (Result, error) {
 		return result, c.broken(cause(ctx, fmt.Errorf("running a command: %w", err)))
 	}
 	return result, nil
+}
+
+// through hands on what is written, and ends the command when nobody takes it.
+type through struct {
+	to     io.Writer
+	failed func()
+}
+
+// Write hands p on.
+func (t *through) Write(p []byte) (int, error) {
+	n, err := t.to.Write(p)
+	if err != nil {
+		t.failed()
+	}
+	return n, err
 }
 
 // cause names the context's end as the reason when there is one.

@@ -251,6 +251,36 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// sink takes some bytes and then no more.
+type sink struct{ taken, most int }
+
+var errFull = errors.New("no room")
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.taken+len(p) > s.most {
+		return 0, errFull
+	}
+	s.taken += len(p)
+	return len(p), nil
+}
+
+func TestRunHandsOnItsOutput(t *testing.T) {
+	f := newFixture(t, func(o *sshtest.Options) { o.Handle = answer })
+	client, err := f.dialer.Dial(t.Context(), f.endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	full := &sink{most: 3 << 20}
+	result, err := client.Run(t.Context(), ssh.Command{Line: "flood", Output: full, MaxOutput: 1000})
+	if err == nil || errors.Is(err, ssh.ErrTooMuchOutput) || full.taken < full.most-1<<20 || len(result.Stdout) > 0 {
+		t.Errorf("a command whose output nobody takes: %v after %d bytes, %d kept", err, full.taken, len(result.Stdout))
+	}
+	if result, err := client.Run(t.Context(), ssh.Command{Line: "exit", Output: full}); err != nil || result.ExitCode != 7 {
+		t.Errorf("the next one on the same connection: %+v, %v", result, err)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	f := newFixture(t, nil)
 	client, err := f.dialer.Dial(t.Context(), f.endpoint)

@@ -1,6 +1,7 @@
 package course
 
 import (
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,11 +24,15 @@ func (d *Decision) Conditions() []Condition {
 		d.milestone(v1alpha1.ConditionRehearsed, v1alpha1.ReasonPassed, "volume and network were measured"),
 		d.milestone(v1alpha1.ConditionTargetReady, v1alpha1.ReasonPassed, "the target's pod is ready"),
 		d.milestone(v1alpha1.ConditionPreflightPassed, v1alpha1.ReasonPassed, "both servers fit together"),
+		d.milestone(v1alpha1.ConditionGrafanaReady, v1alpha1.ReasonPassed, "the Grafana beside the target answers and has what the old one has"),
 		d.milestone(v1alpha1.ConditionCoverageEqual, v1alpha1.ReasonPassed, "both servers scrape the same"),
 		d.verified(),
 		d.milestone(v1alpha1.ConditionCutOver, v1alpha1.ReasonPassed, "users and alerts are with the target"),
 		d.progressing(),
 		d.ready(),
+	}
+	if !d.asked {
+		all = slices.DeleteFunc(all, func(c Condition) bool { return c.Type == v1alpha1.ConditionGrafanaReady })
 	}
 	return all
 }
@@ -46,6 +51,9 @@ func (d *Decision) milestone(kind, reason, says string) Condition {
 	if kind == v1alpha1.ConditionTargetReady && after(d.Phase, v1alpha1.PhasePin) {
 		return Condition{kind, metav1.ConditionFalse, v1alpha1.ReasonTargetNotReady, "the target's pod is not ready"}
 	}
+	if kind == v1alpha1.ConditionGrafanaReady && after(d.Phase, v1alpha1.PhasePin) {
+		return Condition{kind, metav1.ConditionFalse, v1alpha1.ReasonGrafanaNotReady, "it is not seen to be ready; what it lacks is made before the cutover"}
+	}
 	switch d.Phase {
 	case v1alpha1.PhaseRollingBack:
 		return Condition{kind, metav1.ConditionUnknown, v1alpha1.ReasonRollingBack, "it is put back"}
@@ -63,6 +71,9 @@ func (d *Decision) current() string {
 	case v1alpha1.PhaseRehearse:
 		return v1alpha1.ConditionRehearsed
 	case v1alpha1.PhaseStartTarget:
+		if d.asked && d.reached[v1alpha1.ConditionPreflightPassed] {
+			return v1alpha1.ConditionGrafanaReady
+		}
 		if d.reached[v1alpha1.ConditionTargetReady] {
 			return v1alpha1.ConditionPreflightPassed
 		}

@@ -14,14 +14,14 @@ type step func(*World, *Decision) bool
 
 // Decide says what comes next.
 func Decide(w *World) *Decision {
-	d := &Decision{Phase: v1alpha1.PhasePreflight, reached: map[string]bool{}}
+	d := &Decision{Phase: v1alpha1.PhasePreflight, reached: map[string]bool{}, asked: w.Spec.Grafana != nil}
 	w.tell(d)
 	course := []step{
 		specIsValid, clusterAnswers, planHolds,
 		claimIsThere, isRehearsed,
-		targetRuns, fitsTheSource,
+		targetRuns, fitsTheSource, grafanaStands,
 		historyIsBrought, isProved, isRestarted, isProvedAgain,
-		mayCutOver, isCutOver,
+		mayCutOver, grafanaIsFresh, isCutOver,
 		isObserved, mayFinalize, shimIsGone, isFinalized,
 	}
 	switch {
@@ -37,6 +37,7 @@ func Decide(w *World) *Decision {
 		course = []step{clusterAnswers, cutOverIsUndone}
 	case w.cutOver():
 		d.reach(beforeCutover()...)
+		w.seenGrafana(d)
 		if w.Deleting {
 			d.wait("it goes away when it is final; spec.goal: RolledBack puts everything back instead")
 		}
@@ -70,7 +71,8 @@ func (w *World) final(d *Decision) []step {
 	if w.Spec.Goal == v1alpha1.GoalRolledBack {
 		d.hold(RuleWayBackIsOpen, v1alpha1.ReasonTooLate, true, "the move is final: the source may be gone; set spec.goal to Finalized")
 	}
-	return []step{clusterAnswers, hasFinalConfiguration, shimIsGone, isReleased}
+	w.switchOffGrafana(d)
+	return []step{clusterAnswers, hasFinalConfiguration, shimIsGone, grafanaSendsAlerts, isReleased}
 }
 
 // beforeCutover are what was seen before users moved; it does not become untrue because its witnesses are gone.
@@ -111,6 +113,7 @@ func (w *World) tell(d *Decision) {
 		d.Move = j.Line
 	}
 	d.Proof = w.proof()
+	w.tellGrafana(d)
 }
 
 // gate holds back what would start something.

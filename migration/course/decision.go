@@ -33,6 +33,11 @@ const (
 	ActRestart Kind = "Restart"
 	// ActStop takes away what runs the target. Its claim stays.
 	ActStop Kind = "StopTarget"
+	// ActGrafanaClaim makes the claim of the Grafana beside the target, ActGrafana all of it, ActNoGrafana takes away what runs it and stays
+	// away from its claim.
+	ActGrafanaClaim Kind = "MakeGrafanaClaim"
+	ActGrafana      Kind = "MakeGrafana"
+	ActNoGrafana    Kind = "StopGrafana"
 	// ActRelease lets go of the migration that is being deleted.
 	ActRelease Kind = "Release"
 )
@@ -42,6 +47,8 @@ type Action struct {
 	Kind  Kind
 	Role  Role
 	Stage Stage
+	// SendsAlerts is of ActGrafana: whether it evaluates its alert rules.
+	SendsAlerts bool
 	// Pod and UID are of ActRestart.
 	Pod, UID string
 	Why      string
@@ -81,10 +88,16 @@ type Decision struct {
 	// Move, Proof and Line tell of the job of a move, the last proof and the job that runs.
 	Move, Line *Line
 	Proof      *v1alpha1.Proof
+	// Grafana tells of the one beside the target, nil where none is asked for or nothing is known. Off is what can be switched off beside what
+	// a job names.
+	Grafana *v1alpha1.GrafanaStatus
+	Off     []Off
 	// Wake is when to look again although nothing changed; 0 for the usual time.
 	Wake time.Duration
 
 	reached map[string]bool
+	// asked says that a Grafana is wanted.
+	asked bool
 }
 
 func (d *Decision) act(a Action) *Decision {
@@ -109,7 +122,7 @@ func (d *Decision) wake(after time.Duration) {
 
 // starts are actions that a pause holds back. What ends or undoes something is done all the same.
 func (a Action) starts() bool {
-	return slices.Contains([]Kind{ActClaim, ActTarget, ActShim, ActRun, ActRestart, ActConfigure}, a.Kind)
+	return slices.Contains([]Kind{ActClaim, ActTarget, ActShim, ActRun, ActRestart, ActConfigure, ActGrafanaClaim, ActGrafana}, a.Kind)
 }
 
 // String is the decision for people.

@@ -6,13 +6,13 @@ import (
 
 // rollback is the way back, from any phase. Users are led to the source by the phase itself, before anything else.
 func rollback() []step {
-	return []step{clusterAnswers, forwardIsStopped, cutOverIsPutBack, moveIsUndone, targetIsGone, isRolledBack}
+	return []step{clusterAnswers, forwardIsStopped, cutOverIsPutBack, grafanaIsGone, moveIsUndone, targetIsGone, isRolledBack}
 }
 
 // forwardIsStopped stops what brings the move on. The jobs stay as witnesses of what was begun.
 func forwardIsStopped(w *World, d *Decision) bool {
 	done := true
-	for _, r := range []Role{RoleRehearse, RolePreflight, RoleMove, RoleProof, RoleCutover, RoleFinalize} {
+	for _, r := range []Role{RoleRehearse, RolePreflight, RoleMove, RoleProof, RoleCutover, RoleFinalize, RoleGrafana, RoleAlike} {
 		j := w.job(r)
 		if j == nil || j.Suspended || j.Succeeded || j.Failed {
 			continue

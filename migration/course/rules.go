@@ -20,6 +20,8 @@ const (
 	RuleUndoneBeforeEnd = "cut_over_is_undone_before_it_is_deleted"
 	RuleClaimStays      = "claim_is_never_deleted"
 	RuleAbandoned       = "let_go_only_by_a_person"
+	RuleGrafanaFirst    = "grafana_stands_before_data_moves"
+	RuleGrafanaFresh    = "grafana_is_brought_anew_before_cutover"
 	RuleReport          = "report_refuses"
 	RuleJobFailed       = "job_ended_without_a_word"
 )
@@ -39,6 +41,8 @@ func Rules() []Rule {
 		{RuleStartsNothing, "while the migration is paused, or everything is frozen, nothing is started; what runs goes on"},
 		{RuleRehearseFirst, "the volume and the network are measured before the target starts"},
 		{RulePreflightFirst, "both servers are seen to fit before any data moves"},
+		{RuleGrafanaFirst, "a Grafana that is asked for stands, and has what the old one has, before any data moves"},
+		{RuleGrafanaFresh, "its data is brought again when it is older than an hour at the cutover, and never after that"},
 		{RuleAnswersItself, "while both servers are compared the target does not ask the source"},
 		{RuleProvedFirst, "users and alerts move only after a proof"},
 		{RuleRestartedFirst, "the target is restarted once after the first proof, and proved again"},

@@ -36,6 +36,9 @@ func (d *Decision) Write(status *v1alpha1.PrometheusMigrationStatus, now time.Ti
 	d.writeWords(status)
 	d.writeMove(status)
 	d.writeEnd(status)
+	if d.Grafana != nil || !d.asked || d.Phase == v1alpha1.PhaseRolledBack {
+		status.Grafana = d.Grafana
+	}
 	wanted := v1alpha1.SideSource
 	if slices.Contains([]v1alpha1.Phase{v1alpha1.PhaseObserve, v1alpha1.PhaseFinalize, v1alpha1.PhaseFinalized}, d.Phase) {
 		wanted = v1alpha1.SideTarget
@@ -64,11 +67,13 @@ func (d *Decision) writeWords(status *v1alpha1.PrometheusMigrationStatus) {
 
 // writeEnd notes what can be switched off.
 func (d *Decision) writeEnd(status *v1alpha1.PrometheusMigrationStatus) {
+	off := slices.Clone(d.Off)
 	if d.Line != nil {
-		for _, o := range d.Line.SwitchOff {
-			if note := cut("can be switched off: "+o.What+": "+o.How, maxText); !slices.Contains(status.Notes, note) && len(status.Notes) < 2*maxList {
-				status.Notes = append(status.Notes, note)
-			}
+		off = append(slices.Clone(d.Line.SwitchOff), off...)
+	}
+	for _, o := range off {
+		if note := cut("can be switched off: "+o.What+": "+o.How, maxText); !slices.Contains(status.Notes, note) && len(status.Notes) < 2*maxList {
+			status.Notes = append(status.Notes, note)
 		}
 	}
 }

@@ -1,13 +1,17 @@
 package course
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/slipway-dev/slipway/api/migration/v1alpha1"
 )
@@ -35,6 +39,7 @@ func Validate(m *v1alpha1.PrometheusMigration) (found []Finding) {
 		add(t.Sign() <= 0, "spec.transfer.maxBytesPerSecond", "%s would bring nothing; leave it out for no ceiling", t)
 	}
 	validateTarget(&spec.Target, add)
+	validateGrafana(m, add)
 	for i, name := range slices.Concat(spec.Coverage.Except, spec.Overrides) {
 		add(strings.ContainsAny(name, ",\"\n"), "spec.coverage.except, spec.overrides", "name %d, %q, has a comma, a quotation mark or a line end", i+1, name)
 	}
@@ -60,6 +65,46 @@ func validateTarget(t *v1alpha1.Target, add adder) {
 	if s := t.Prometheus; s != nil {
 		add(s.Shim.URL != "" || s.Shim.Image != "" || len(s.Shim.Args) > 0, "spec.target.prometheus.shim", "inside a cluster the operator runs the read shim by itself; leave it out")
 	}
+}
+
+// Paths of Grafana's packages, where the spec leaves them out.
+const (
+	grafanaDataDir      = "/var/lib/grafana"
+	grafanaProvisioning = "/etc/grafana/provisioning"
+)
+
+func validateGrafana(m *v1alpha1.PrometheusMigration, add adder) {
+	g := m.Spec.Grafana
+	if g == nil {
+		return
+	}
+	add(g.Image == "", "spec.grafana.image", "it is missing")
+	add(slices.Contains(servicesOf(m), cmp.Or(g.Name, "grafana")), "spec.grafana.name", "%q is the name of another Service of this move", cmp.Or(g.Name, "grafana"))
+	add(g.Storage.Size != nil && g.Storage.Size.Sign() <= 0, "spec.grafana.storage.size", "%s is no size", g.Storage.Size)
+	add(g.Service.NodePort != 0 && g.Service.Type != corev1.ServiceTypeNodePort, "spec.grafana.service.nodePort", "it is given, but service.type is not NodePort")
+	f := g.From
+	if f == nil {
+		return
+	}
+	add(!isAddress(f.URL), "spec.grafana.from.url", "%q is no address like http://monitor:3000 (a password has no place in it)", shown(f.URL))
+	add(f.APISecretName == "", "spec.grafana.from.apiSecretName", "it is missing; both are compared by their API")
+	h := m.Spec.Source.Host
+	add(h.Address == "" || h.SSHKeySecretName == "" || h.KnownHostKey == "", "spec.grafana.from",
+		"its data comes over SSH: spec.source.host needs address, sshKeySecretName and knownHostKey; or leave from out, and the new one begins empty")
+	data, provisioning := path.Clean(cmp.Or(f.DataDir, grafanaDataDir)), path.Clean(cmp.Or(f.ProvisioningDir, grafanaProvisioning))
+	add(strings.HasPrefix(data+"/", provisioning+"/"), "spec.grafana.from.dataDir", "%s lies within the folder of the provisioning, %s", data, provisioning)
+}
+
+// servicesOf are the names of the other Services of a move.
+func servicesOf(m *v1alpha1.PrometheusMigration) (names []string) {
+	users := ""
+	switch t := m.Spec.Target; {
+	case t.StatefulSet != nil:
+		users = t.StatefulSet.Name
+	case t.Prometheus != nil:
+		users = cmp.Or(t.Prometheus.ServiceName, t.Prometheus.Name)
+	}
+	return []string{users, users + "-pod", m.Name + "-" + string(RoleShim)}
 }
 
 func validateSource(s *v1alpha1.Source, add adder) {

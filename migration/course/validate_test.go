@@ -60,3 +60,37 @@ func TestValidate(t *testing.T) {
 		})
 	}
 }
+
+func TestAGrafanaIsValidated(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*v1alpha1.PrometheusMigration)
+		want   string
+	}{
+		{"takes one with the data of the old one", func(*v1alpha1.PrometheusMigration) {}, ""},
+		{"takes one that begins empty without SSH", func(m *v1alpha1.PrometheusMigration) { m.Spec.Grafana.From, m.Spec.Source.Host = nil, v1alpha1.Host{} }, ""},
+		{"wants SSH to the host of the old one", func(m *v1alpha1.PrometheusMigration) { m.Spec.Source.Host.KnownHostKey = "" }, "spec.grafana.from: its data comes over SSH"},
+		{"refuses the name of the users' Service", func(m *v1alpha1.PrometheusMigration) { m.Spec.Grafana.Name = "prometheus" }, `spec.grafana.name: "prometheus" is the name of another Service`},
+		{"refuses a port on nodes without a Service that has one", func(m *v1alpha1.PrometheusMigration) { m.Spec.Grafana.Service.NodePort = 30300 }, "spec.grafana.service.nodePort"},
+		{"refuses an address with a password and does not repeat it", func(m *v1alpha1.PrometheusMigration) { m.Spec.Grafana.From.URL = "http://admin:hunter2@monitor:3000" }, `spec.grafana.from.url: "…@monitor:3000"`},
+		{"refuses no name of a Secret for the API", func(m *v1alpha1.PrometheusMigration) { m.Spec.Grafana.From.APISecretName = "" }, "spec.grafana.from.apiSecretName"},
+		{"refuses a data directory within the provisioning", func(m *v1alpha1.PrometheusMigration) { m.Spec.Grafana.From.DataDir = "/etc/grafana/provisioning/data" }, "spec.grafana.from.dataDir"},
+		{"refuses no image", func(m *v1alpha1.PrometheusMigration) { m.Spec.Grafana.Image = "" }, "spec.grafana.image"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := &v1alpha1.PrometheusMigration{}
+			m.Name, m.Namespace = "ecs", "monitoring"
+			m.Spec.Tools.Image = "slipway:1"
+			m.Spec.Source = v1alpha1.Source{URL: "http://monitor:9090", Config: &v1alpha1.SourceConfig{ConfigMapName: "old"}, Agent: &v1alpha1.Agent{Address: "monitor:9797"},
+				Host: v1alpha1.Host{Address: "198.18.0.21", SSHKeySecretName: "key", KnownHostKey: "ssh-ed25519 AAAA"}}
+			m.Spec.Target.StatefulSet = &v1alpha1.StatefulSetTarget{Name: "prometheus", Image: "prom/prometheus:v3.16.0"}
+			m.Spec.Grafana = &v1alpha1.GrafanaTarget{Image: "grafana/grafana:12.0.0", From: &v1alpha1.GrafanaOrigin{URL: "http://monitor:3000", APISecretName: "admin"}}
+			c.change(m)
+			found := Validate(m)
+			text := findings(found)
+			if (c.want == "") != (len(found) == 0) || !strings.Contains(text, c.want) || strings.Contains(text, "hunter2") {
+				t.Errorf("it says %q, want %q", text, c.want)
+			}
+		})
+	}
+}

@@ -20,11 +20,13 @@ const (
 	RoleFinalize  Role = "finalize"
 	RoleRollback  Role = "rollback"
 	RoleUndo      Role = "undo"
+	RoleGrafana   Role = "grafana" // brings the data of the old Grafana
+	RoleAlike     Role = "alike"   // compares both Grafanas
 )
 
 // Jobs are the roles that are Jobs.
 func Jobs() []Role {
-	return []Role{RoleRehearse, RolePreflight, RoleMove, RoleProof, RoleCutover, RoleFinalize, RoleRollback, RoleUndo}
+	return []Role{RoleRehearse, RolePreflight, RoleMove, RoleProof, RoleCutover, RoleFinalize, RoleRollback, RoleUndo, RoleGrafana, RoleAlike}
 }
 
 // Stage is which configuration the target has.
@@ -62,8 +64,9 @@ type World struct {
 	// ClusterUnreachable says why the target's cluster cannot be asked; then nothing below is known.
 	ClusterUnreachable string
 
-	Target Target
-	Shim   Shim
+	Target  Target
+	Shim    Shim
+	Grafana Grafana
 	// Jobs are those that exist.
 	Jobs map[Role]*Job
 }
@@ -113,6 +116,18 @@ type Pod struct {
 
 // Shim is the read shim.
 type Shim struct{ Exists, Ready bool }
+
+// Grafana is what there is of the Grafana beside the target.
+type Grafana struct {
+	// Claim says that its claim exists, Applied that its Deployment does, or a pod of it that still ends.
+	Claim, Applied bool
+	// Deployed says that the Deployment itself exists, Current that it is as the spec wants it with SendsAlerts.
+	Deployed, Current bool
+	// SendsAlerts says that it evaluates its alert rules, Ready that a pod of it answers.
+	SendsAlerts, Ready bool
+	// Says is why it does not run, URL where the cluster reaches it.
+	Says, URL string
+}
 
 // Job is a job that exists.
 type Job struct {

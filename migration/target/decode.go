@@ -29,6 +29,7 @@ func known(kind metav1.TypeMeta) runtime.Object {
 		{APIVersion: "v1", Kind: "PersistentVolume"}:                             &corev1.PersistentVolume{},
 		{APIVersion: "v1", Kind: "Service"}:                                      &corev1.Service{},
 		{APIVersion: "v1", Kind: "ServiceAccount"}:                               &corev1.ServiceAccount{},
+		{APIVersion: "apps/v1", Kind: "Deployment"}:                              &appsv1.Deployment{},
 		{APIVersion: "apps/v1", Kind: "StatefulSet"}:                             &appsv1.StatefulSet{},
 		{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}:               &discoveryv1.EndpointSlice{},
 		{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"}:              &networkingv1.NetworkPolicy{},

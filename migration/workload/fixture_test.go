@@ -29,6 +29,8 @@ func shop() Options {
 		Transfer:  Transfer{CeilingBytes: 200 << 20, LongestScrape: time.Minute, Scrapes: 3, Samples: 500, Lost: []string{"01HX0000000000000000000000"}},
 		FreeBytes: 900 << 30,
 		Cutover:   Cutover{SpecSecret: "ecs-metrics-cutover", Secrets: []string{"grafana"}, Approved: []string{"SourceAlertingOff"}, Watch: 10 * time.Minute},
+		Grafana: Grafana{DataDir: "/var/lib/grafana", ProvisioningDir: "/etc/grafana/provisioning", OldURL: "http://monitor:3000", NewURL: "http://grafana.monitoring.svc:3000",
+			UsersURL: "http://prometheus-ecs.monitoring.svc:9090", APISecret: "grafana-admin", Bring: []string{"grafana_address_means_the_old_host"}, Alike: []string{"grafana_users_equal"}},
 	}
 }
 
@@ -49,6 +51,16 @@ func planned(t testing.TB, o Options) []client.Object {
 	d, s, err := w.Shim()
 	add(err, d, s)
 	for _, job := range []func() (*batchv1.Job, error){w.Rehearse, w.Preflight, w.Move, w.Proof, w.Cutover, w.Rollback, w.Finalize} {
+		j, err := job()
+		add(err, j)
+	}
+	bring := o
+	bring.Source.Agent, bring.Volume = "", Volume{ClaimName: "grafana-data", At: GrafanaFolder}
+	bring.Source.Host, bring.TargetPod = Host{Address: "198.18.0.21", User: "root", KeySecret: "rack-key", HostKey: "ssh-ed25519 AAAA"}, nil
+	if w, err = New(bring); err != nil {
+		t.Fatal(err)
+	}
+	for _, job := range []func() (*batchv1.Job, error){w.Grafana, w.Alike} {
 		j, err := job()
 		add(err, j)
 	}

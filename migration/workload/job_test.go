@@ -139,7 +139,7 @@ func TestOnlyWhoMountsTheClaimStandsBesideTheTarget(t *testing.T) {
 		}
 		mounts := false
 		for _, v := range j.Spec.Template.Spec.Volumes {
-			mounts = mounts || v.PersistentVolumeClaim != nil
+			mounts = mounts || v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == "prometheus-ecs-data"
 		}
 		if beside := j.Spec.Template.Spec.Affinity != nil; beside != mounts {
 			t.Errorf("%s: on the node of the target %t, mounts the claim %t", j.Name, beside, mounts)

@@ -47,6 +47,7 @@ type Options struct {
 	// FreeBytes is what was measured to be free on the volume; 0: not known.
 	FreeBytes int64
 	Cutover   Cutover
+	Grafana   Grafana
 }
 
 // Volume is the data directory of the target's server.
@@ -54,6 +55,8 @@ type Volume struct {
 	ClaimName string
 	// SubPath is the folder of the volume that the server has as its data directory; Prometheus Operator uses prometheus-db.
 	SubPath string
+	// At is where pods mount it; empty: DataDir.
+	At string
 }
 
 // Source is how pods reach the old server.
@@ -121,6 +124,18 @@ type Cutover struct {
 	Watch time.Duration
 }
 
+// Grafana says what the Grafana beside the target gets from an old one.
+type Grafana struct {
+	// DataDir and ProvisioningDir are the folders on the old host, which Source.Host reaches.
+	DataDir, ProvisioningDir string
+	// OldURL is the address of the old Grafana, NewURL that of the new one; UsersURL is what its data source asks in place of the old server.
+	OldURL, NewURL, UsersURL string
+	// APISecret lets in at the API of both.
+	APISecret string
+	// Bring and Alike are rules that are switched off, for each command its own.
+	Bring, Alike []string
+}
+
 // Where pods find what they are given.
 const (
 	// DataDir is where the target's data directory is mounted, as in the target's own pod.
@@ -134,6 +149,7 @@ const (
 	sshFolder   = root + "ssh"
 	shimFolder  = root + "shim"
 	specFolder  = root + "cutover"
+	apiFolder   = root + "grafana"
 	// SpecKey is the key of the cutover's file in its Secret.
 	SpecKey = "cutover.yaml"
 )
@@ -165,7 +181,7 @@ func New(o Options) (*Workload, error) {
 	for _, f := range []struct {
 		name  string
 		words []string
-	}{{"spec.coverage.except", o.Except}, {"spec.overrides", slices.Concat(o.Overrides.Rehearse, o.Overrides.Preflight, o.Overrides.Move)}, {"spec.approved", o.Cutover.Approved}, {"lost blocks", o.Transfer.Lost}} {
+	}{{"spec.coverage.except", o.Except}, {"spec.overrides", slices.Concat(o.Overrides.Rehearse, o.Overrides.Preflight, o.Overrides.Move, o.Grafana.Bring, o.Grafana.Alike)}, {"spec.approved", o.Cutover.Approved}, {"lost blocks", o.Transfer.Lost}} {
 		// The flags take lists.
 		i := slices.IndexFunc(f.words, func(w string) bool { return w == "" || strings.ContainsAny(w, ",\"\n") })
 		add(i >= 0, "%s: %q has a comma, a quotation mark or a line end, or is empty", f.name, append(f.words, "")[max(i, 0)])

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -83,7 +84,7 @@ func (w *Workload) template(r Role, p pod) (corev1.PodTemplateSpec, error) {
 	if p.volume {
 		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: w.o.Volume.ClaimName}}})
-		container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: "data", MountPath: DataDir, SubPath: w.o.Volume.SubPath})
+		container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: "data", MountPath: cmp.Or(w.o.Volume.At, DataDir), SubPath: w.o.Volume.SubPath})
 		spec.Affinity = w.beside()
 	}
 	for i, s := range p.secrets {

@@ -22,6 +22,7 @@ import (
 var groupPages = map[string]string{
 	"survey": "preflight-refuses", "volume": "volume-refuses", "target": "target-refuses", "cutover": "cutover-refuses",
 	"rehearsal": "preflight-refuses", "replica": "replica-refuses", "course": "migration-holds", "endpoint": "endpoint-leads",
+	"grafana": "grafana-refuses",
 }
 
 // rulesOf finds the rules that can stop a move: constants named Rule…, by package. Those of skew are findings to read.

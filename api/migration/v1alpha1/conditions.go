@@ -10,6 +10,8 @@ const (
 	ConditionTargetReady = "TargetReady"
 	// ConditionPreflightPassed: both servers fit together.
 	ConditionPreflightPassed = "PreflightPassed"
+	// ConditionGrafanaReady: the Grafana beside the target has what the old one has, and answers. Only where spec.grafana asks for one.
+	ConditionGrafanaReady = "GrafanaReady"
 	// ConditionCoverageEqual: both servers scrape the same.
 	ConditionCoverageEqual = "CoverageEqual"
 	// ConditionVerified: the target was proved to have what the source has, before and after a restart.
@@ -70,6 +72,8 @@ const (
 	ReasonClusterUnreachable = "ClusterUnreachable"
 	// ReasonTargetNotReady surfaces when the target's pod is not ready; the users' endpoint leads to the source meanwhile.
 	ReasonTargetNotReady = "TargetNotReady"
+	// ReasonGrafanaNotReady surfaces when the pod of the Grafana beside the target is not ready.
+	ReasonGrafanaNotReady = "GrafanaNotReady"
 	// ReasonTooLate surfaces when a rollback is asked for after Finalized.
 	ReasonTooLate = "TooLate"
 )

@@ -66,7 +66,7 @@ const (
 )
 
 // PrometheusMigrationSpec says what moves where.
-// +kubebuilder:validation:XValidation:rule="has(self.target.statefulSet) == has(oldSelf.target.statefulSet) && (!has(self.target.statefulSet) || self.target.statefulSet.name == oldSelf.target.statefulSet.name) && (!has(self.target.prometheus) || self.target.prometheus.name == oldSelf.target.prometheus.name) && self.source.url == oldSelf.source.url",message="source.url and the target's name cannot be changed once the migration is made; delete it and make another"
+// +kubebuilder:validation:XValidation:rule="has(self.target.statefulSet) == has(oldSelf.target.statefulSet) && (!has(self.target.statefulSet) || self.target.statefulSet.name == oldSelf.target.statefulSet.name) && (!has(self.target.prometheus) || self.target.prometheus.name == oldSelf.target.prometheus.name) && self.source.url == oldSelf.source.url && (!has(self.grafana) || !has(oldSelf.grafana) || self.grafana.name == oldSelf.grafana.name)",message="source.url and the names of the target and of its Grafana cannot be changed once the migration is made; delete it and make another"
 type PrometheusMigrationSpec struct {
 	// source is the old server.
 	// +required
@@ -78,6 +78,9 @@ type PrometheusMigrationSpec struct {
 	// target is the new server.
 	// +required
 	Target Target `json:"target,omitzero"`
+	// grafana is a Grafana beside the target. Unset: none is made.
+	// +optional
+	Grafana *GrafanaTarget `json:"grafana,omitempty"`
 	// tools is the image whose pods do the work.
 	// +required
 	Tools Tools `json:"tools,omitzero"`

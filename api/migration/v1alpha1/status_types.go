@@ -40,7 +40,7 @@ const (
 // PrometheusMigrationStatus is how far a migration is.
 // +kubebuilder:validation:MinProperties=1
 type PrometheusMigrationStatus struct {
-	// conditions are SpecValid, Rehearsed, TargetReady, PreflightPassed, CoverageEqual, Verified, CutOver, Progressing, Ready.
+	// conditions are SpecValid, Rehearsed, TargetReady, PreflightPassed, GrafanaReady where one is asked for, CoverageEqual, Verified, CutOver, Progressing, Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -74,6 +74,9 @@ type PrometheusMigrationStatus struct {
 	// proof is the last proof; absent before Verify.
 	// +optional
 	Proof *Proof `json:"proof,omitempty"`
+	// grafana is the Grafana beside the target; absent before it is compared with the old one.
+	// +optional
+	Grafana *GrafanaStatus `json:"grafana,omitempty"`
 	// endpoint is where users are led.
 	// +optional
 	Endpoint *EndpointStatus `json:"endpoint,omitempty"`
@@ -230,6 +233,23 @@ type Proof struct {
 	// targetStarted is since when the target ran that was looked at; one that was started later has missed scrapes.
 	// +optional
 	TargetStarted *metav1.Time `json:"targetStarted,omitempty"`
+}
+
+// GrafanaStatus is the Grafana beside the target.
+type GrafanaStatus struct {
+	// url is where the cluster reaches it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	URL string `json:"url,omitempty"`
+	// summary says what it has of the old one.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Summary string `json:"summary,omitempty"`
+	// broughtAt is when its data was last brought; absent for one that begins empty.
+	// +optional
+	BroughtAt *metav1.Time `json:"broughtAt,omitempty"`
 }
 
 // AfterRestart says whether a proof was made after the target was restarted.

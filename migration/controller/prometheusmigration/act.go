@@ -60,6 +60,8 @@ func (r *Reconciler) one(ctx context.Context, s *scope, a course.Action) error {
 		return r.restart(ctx, s, a)
 	case course.ActStop:
 		return r.stop(ctx, s)
+	case course.ActGrafanaClaim, course.ActGrafana, course.ActNoGrafana:
+		return r.actGrafana(ctx, s, a)
 	case course.ActRelease:
 		return kube.RemoveFinalizer(ctx, r.Kit, s.migration, v1alpha1.Finalizer)
 	}

@@ -154,6 +154,7 @@ func (r *Reconciler) tell(s *scope, before *v1alpha1.PrometheusMigrationStatus) 
 	if p := d.Proof; p != nil && (before.Proof == nil || before.Proof.AfterRestart != p.AfterRestart || before.Proof.Verdict != p.Verdict) {
 		r.Kit.Event(m, corev1.EventTypeNormal, "Compared", "Compare", p.Verdict+": "+p.Summary)
 	}
+	tellGrafana(r.Kit, m, before.Grafana)
 	if len(before.Conditions) == 0 && len(m.Spec.Overrides) > 0 {
 		r.Kit.Event(m, corev1.EventTypeWarning, "Overridden", "Override", "a person let pass: "+strings.Join(m.Spec.Overrides, ", "))
 	}

@@ -113,7 +113,7 @@ func (r *Reconciler) observeSource(ctx context.Context, s *scope) error {
 
 // observeCluster looks at what there is of the target, and at the jobs.
 func (r *Reconciler) observeCluster(ctx context.Context, s *scope) error {
-	for _, look := range []func(context.Context, *scope) error{r.observeOperated, r.observePlan, r.observeTarget, r.observeShim, r.observeJobs} {
+	for _, look := range []func(context.Context, *scope) error{r.observeOperated, r.observePlan, r.observeTarget, r.observeShim, r.observeGrafana, r.observeJobs} {
 		if err := look(ctx, s); err != nil {
 			return err
 		}
@@ -344,7 +344,7 @@ func (r *Reconciler) listen(ctx context.Context, s *scope, role course.Role, j *
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	lines, bytes := int64(logLines), int64(logBytes)
-	if slices.Contains([]course.Role{course.RoleRehearse, course.RolePreflight}, role) {
+	if slices.Contains([]course.Role{course.RoleRehearse, course.RolePreflight, course.RoleGrafana, course.RoleAlike}, role) {
 		lines, bytes = 0, reportBytes
 	}
 	for _, pod := range slices.Backward(pods) {

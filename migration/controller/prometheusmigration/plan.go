@@ -1,6 +1,7 @@
 package prometheusmigration
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -190,15 +191,14 @@ func workloadSource(m *v1alpha1.PrometheusMigration, s *source) workload.Source 
 		out.Agent, out.AgentSecret = a.Address, a.CredentialsSecretName
 		return out
 	}
-	out.Host = workload.Host{Address: spec.Host.Address, Port: spec.Host.Port, User: spec.Host.User, KeySecret: spec.Host.SSHKeySecretName,
-		HostKey: spec.Host.KnownHostKey, DataDir: spec.DataDir}
-	if out.Host.User == "" {
-		out.Host.User = "root"
-	}
-	if out.Host.DataDir == "" {
-		out.Host.DataDir = s.facts.DataDir
-	}
+	out.Host = hostOf(m, cmp.Or(spec.DataDir, s.facts.DataDir))
 	return out
+}
+
+// hostOf is the machine of the old server, with a directory on it.
+func hostOf(m *v1alpha1.PrometheusMigration, dir string) workload.Host {
+	h := m.Spec.Source.Host
+	return workload.Host{Address: h.Address, Port: h.Port, User: cmp.Or(h.User, "root"), KeySecret: h.SSHKeySecretName, HostKey: h.KnownHostKey, DataDir: dir}
 }
 
 // overrides gives each command the rules that it knows: one that it does not know is an error there.
@@ -223,9 +223,17 @@ func overrides(names []string) (o workload.Overrides) {
 
 // job is the Job of a role, with the word of a person that asked for another try.
 func (s *scope) job(w *workload.Workload, r course.Role) (*batchv1.Job, error) {
+	if r == course.RoleGrafana || r == course.RoleAlike {
+		own, err := s.grafanaPods()
+		if err != nil {
+			return nil, err
+		}
+		w = own
+	}
 	make := map[course.Role]func() (*batchv1.Job, error){
 		course.RoleRehearse: w.Rehearse, course.RolePreflight: w.Preflight, course.RoleMove: w.Move, course.RoleCutover: w.Cutover,
 		course.RoleRollback: w.Rollback, course.RoleFinalize: w.Finalize, course.RoleUndo: w.Undo, course.RoleProof: w.Proof,
+		course.RoleGrafana: w.Grafana, course.RoleAlike: w.Alike,
 	}[r]
 	job, err := make()
 	if err != nil {
