@@ -145,7 +145,7 @@ func (b *bringing) bringDatabase(ctx context.Context) error {
 	script := words(databaseScript, "data", b.Data, "base", b.tmp, "ways", b.ways)
 	stderr, _, err := b.fetch(ctx, b.Data, script, into)
 	if err != nil {
-		if strings.Contains(err.Error(), "20 tries") {
+		if errors.Is(err, errBusy) {
 			b.find(rule.Finding{Rule: RuleDatabaseQuiet, Verdict: rule.Refused, Where: b.Data, Says: err.Error()})
 			return nil
 		}

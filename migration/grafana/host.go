@@ -60,18 +60,18 @@ byfile() {
 	if [ -f "$s/grafana.db-wal" ]; then cmp -s "$db-wal" "$s/grafana.db-wal" || return 1; else [ ! -s "$db-wal" ] || return 1; fi
 	[ ! -s "$db-journal" ] && [ "$(first "$db")" = "$(first "$s/grafana.db")" ]
 }
-how=file
+how=
 for way in $ways; do
-	clean
-	if "by$way"; then how=$way; break; fi
-	[ "$way" = file ] || continue
 	i=0
-	until clean; byfile; do
-		i=$((i+1))
-		[ $i -lt 20 ] || exit 48
-		sleep 0.5
+	tries=2 # sqlite and python wait for their turn themselves
+	[ "$way" = file ] && tries=20
+	while [ -z "$how" ] && [ $i -lt $tries ]; do
+		clean
+		if "by$way"; then how=$way; else i=$((i+1)); sleep 0.5; fi
 	done
+	[ -z "$how" ] || break
 done
+[ -n "$how" ] || exit 48
 echo "slipway-way=$how" >&2
 tar -C "$s" -cf - .
 `
@@ -98,6 +98,9 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\'
 // errNoFolder is a folder that the old host does not have.
 var errNoFolder = errors.New("there is no such folder")
 
+// errBusy is a database that no way could copy.
+var errBusy = errors.New("it was written during each try: install sqlite3 or python3 on that host, or try again at a quieter time")
+
 // exitError puts an exit code into words for people.
 func exitError(code int, what, stderr string) error {
 	end := server.Clip(strings.TrimSpace(stderr), 300)
@@ -113,7 +116,7 @@ func exitError(code int, what, stderr string) error {
 	case exitNoRoom:
 		return fmt.Errorf("a private folder in /var/tmp cannot be made: %s", end)
 	case exitBusy:
-		return fmt.Errorf("%s was written during each of 20 tries: install sqlite3 or python3 on that host, or try again at a quieter time %s", what, end)
+		return fmt.Errorf("%s: %w %s", what, errBusy, end)
 	}
 	return fmt.Errorf("%s: exit code %d: %s", what, code, end)
 }

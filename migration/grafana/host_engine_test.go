@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // here runs the scripts with this machine's sh, as a host would.
@@ -68,6 +69,10 @@ func writer(t *testing.T, db *sql.DB) (stop func() int64) {
 				return
 			}
 			written.Store(n)
+			select { // who never rests lets nobody read in the mode delete
+			case <-ctx.Done():
+			case <-time.After(time.Millisecond):
+			}
 		}
 	})
 	var once sync.Once
