@@ -226,8 +226,8 @@ func (e *ends) series(t *testing.T, where string, source, target []proof.Sample,
 		if s.Time >= e.state.Seam && s.Time >= e.state.End() {
 			continue
 		}
-		if i, _ := slices.BinarySearch(ownTimes, s.Time); s.Time >= first {
-			if taken[s.Time] == 1 && (i == len(ownTimes) || ownTimes[i]-ownTimes[i-1] > 1500) {
+		if i, both := slices.BinarySearch(ownTimes, s.Time); s.Time >= first {
+			if !both && taken[s.Time] == 1 && (i == len(ownTimes) || ownTimes[i]-ownTimes[i-1] > 1500) {
 				want++
 			}
 			continue
